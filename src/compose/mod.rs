@@ -1,0 +1,7 @@
+//! Text of Compose files in, a [`crate::project::Project`] out.
+//!
+//! *Owns* the loading pipeline: spanned trees, interpolation, merging, `extends`, `include`, profiles, canonical
+//! forms, and the `x-orch` language. Files and environment come in through parameters. *Must not know* plans,
+//! Docker, or the command line.
+
+pub mod tree;

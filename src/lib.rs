@@ -1,0 +1,9 @@
+//! docker orch: starts a Compose project as fast as its dependencies allow.
+pub mod compose;
+pub mod diagnostic;
+pub mod engine;
+pub mod event;
+pub mod health;
+pub mod plan;
+pub mod project;
+pub mod time;

@@ -1,0 +1,2 @@
+//! The `docker-orch` binary.
+fn main() {}

@@ -1,0 +1,114 @@
+//! What the user wants: a project, its services, networks, volumes, secrets and configs, decoded from canonical
+//! Compose files.
+//!
+//! *Owns* the nouns of the Compose specification under their own names, the `x-orch` nouns beside them, and
+//! their canonical text: serialising a [`Service`] gives what `config` prints and what the config hash is made of.
+//!
+//! *Must not know* YAML, files, environment variables, Docker, or that time passes.
+
+mod bytes;
+mod duration;
+mod health;
+mod orch;
+mod resources;
+mod service;
+mod service_parts;
+
+pub use bytes::*;
+pub use duration::*;
+pub use health::*;
+pub use orch::*;
+pub use resources::*;
+pub use service::*;
+pub use service_parts::*;
+
+use std::path::PathBuf;
+
+use indexmap::IndexMap;
+use serde::Serialize;
+
+/// Free-form values of extension keys (`x-*`), kept as they are written.
+pub type Extensions = IndexMap<String, serde_json::Value>;
+
+/// One Compose project, ready to be planned: every reference resolved, every default filled in.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Project {
+    /// Project name; prefixes the names of what is created.
+    pub name: String,
+    /// Absolute project directory, the base of relative paths.
+    #[serde(skip)]
+    pub working_dir: PathBuf,
+    /// Absolute paths of the Compose files, in the order given.
+    #[serde(skip)]
+    pub config_files: Vec<PathBuf>,
+    /// Absolute paths of env files that were named on the command line.
+    #[serde(skip)]
+    pub environment_files: Vec<PathBuf>,
+    /// The environment that `${…}` was looked up in.
+    #[serde(skip)]
+    pub environment: IndexMap<String, String>,
+    /// Active services, sorted by name.
+    pub services: IndexMap<String, Service>,
+    /// Services whose profile is not active: known by name, not part of the run.
+    #[serde(skip)]
+    pub disabled_services: IndexMap<String, Service>,
+    /// Networks by key.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub networks: IndexMap<String, Network>,
+    /// Volumes by key.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub volumes: IndexMap<String, Volume>,
+    /// Secrets by key.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub secrets: IndexMap<String, FileObject>,
+    /// Configs by key.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub configs: IndexMap<String, FileObject>,
+    /// Models by key.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub models: IndexMap<String, Model>,
+    /// Top-level extension keys.
+    #[serde(flatten)]
+    pub extensions: Extensions,
+    /// The top-level `x-orch`, decoded.
+    #[serde(skip)]
+    pub orch: Orch,
+    /// `_` instead of `-` between the parts of a container's name (`--compatibility`).
+    #[serde(skip)]
+    pub compatibility: bool,
+}
+
+impl Project {
+    /// Between the parts of container and image names: `-`, or `_` in compatibility mode.
+    pub fn separator(&self) -> char {
+        if self.compatibility { '_' } else { '-' }
+    }
+
+    /// Name of the container number `number` (from 1) of `service`, as Compose names it.
+    pub fn container_name(&self, service: &Service, number: u32) -> String {
+        if let Some(name) = &service.container_name { name.clone() } else {
+            let s = self.separator();
+            format!("{}{s}{}{s}{number}", self.name, service.name)
+        }
+    }
+
+    /// The image a service runs: its `image`, or the name its build result gets.
+    pub fn image_name(&self, service: &Service) -> String {
+        service.image.clone().unwrap_or_else(|| format!("{}{}{}", self.name, self.separator(), service.name))
+    }
+}
+
+/// One container of a service, by its number.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize)]
+pub struct Replica {
+    /// The service's key.
+    pub service: String,
+    /// From 1.
+    pub number: u32,
+}
+
+impl std::fmt::Display for Replica {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.service, self.number)
+    }
+}
