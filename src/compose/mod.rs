@@ -4,4 +4,8 @@
 //! forms, and the `x-orch` language. Files and environment come in through parameters. *Must not know* plans,
 //! Docker, or the command line.
 
+mod source;
 pub mod tree;
+pub mod yaml;
+
+pub use source::{Environment, Files, LoadOptions, Skip};

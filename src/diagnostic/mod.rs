@@ -4,8 +4,10 @@
 //! Compose, Docker, or terminals (colour is a parameter).
 
 mod source;
+mod suggestion;
 
 pub use source::*;
+pub use suggestion::*;
 
 /// How bad a fault is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -86,7 +86,9 @@ impl Project {
 
     /// Name of the container number `number` (from 1) of `service`, as Compose names it.
     pub fn container_name(&self, service: &Service, number: u32) -> String {
-        if let Some(name) = &service.container_name { name.clone() } else {
+        if let Some(name) = &service.container_name {
+            name.clone()
+        } else {
             let s = self.separator();
             format!("{}{s}{}{s}{number}", self.name, service.name)
         }
