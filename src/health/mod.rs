@@ -1,20 +1,30 @@
 //! What is ready, decided from probe results: a machine without a clock.
 //!
-//! *Owns* the words of health. *Must not know* how a probe is executed, nor the order of services.
+//! *Owns* the words of health and [`Monitor`], which takes one container from its start through its stages and
+//! watches it after that. *Must not know* how a probe is executed, nor the order of services.
+//!
+//! ```text
+//!             stage passes, or is not critical          last stage
+//!             and its deadline passes: next stage       is over
+//!              ┌──┐                              ┌──────────────────► Ready ◄──────► Degraded
+//!              ▼  │                              │                      │  ▲  reports,    │
+//!  new ──► Starting (stage 0 … n) ───────────────┘                      │  │  non-critical│
+//!                 │                                  failure_threshold  ▼  │  checks      ▼
+//!                 │ deadline of a critical stage     failures in a row  Unhealthy ◄───────┘
+//!                 ▼                                                     │  ▲  ▲
+//!               Failed (for good)                           a success   ▼  │ a failure
+//!                                                                     Recovering ──► Ready or Degraded
+//!                                                                success_threshold successes in a row
+//! ```
+//!
+//! Until it is ready a container is probed eagerly: all checks of the current stage at once, and again after a
+//! pause that grows from 20 ms to 500 ms. `interval` counts only from then on.
 
-use std::time::Duration;
+mod monitor;
+mod report;
+mod result;
+mod watch;
 
-use serde::{Deserialize, Serialize};
-
-/// What one probe found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ProbeResult {
-    /// It passed.
-    pub passed: bool,
-    /// In a few words: `200 OK`, `connection refused`, `exit 1: …`.
-    pub detail: String,
-    /// How long it took.
-    pub took: Duration,
-    /// The standard health report, where the answer was one.
-    pub report: Option<serde_json::Value>,
-}
+pub use monitor::*;
+pub use report::*;
+pub use result::*;

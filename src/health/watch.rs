@@ -1,0 +1,158 @@
+//! One check as it is watched: when it is probed next, and what its results so far say.
+
+use std::time::Duration;
+
+use super::{ProbeResult, result::Finding};
+use crate::{
+    project::Check,
+    time::{Backoff, Elapsed},
+};
+
+/// The shortest pause between two probes of one check.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// The longest pause during start-up, unless the probe itself is slow.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// What a check's results say of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Standing {
+    /// Not decided yet.
+    Unknown,
+    /// Passed often enough.
+    Passing,
+    /// Passed, and reports that something is missing.
+    Limping(String),
+    /// Failed often enough, or never passed and its stage is over.
+    Failing(String),
+}
+
+/// One check and its results.
+#[derive(Debug, Clone)]
+pub(super) struct Watch {
+    /// When its stage began; `start_period` counts from here.
+    pub(super) began: Elapsed,
+    /// When it is probed next, unless a probe is in flight.
+    pub(super) due: Elapsed,
+    /// A probe is under way.
+    pub(super) in_flight: bool,
+    /// What its results say.
+    pub(super) standing: Standing,
+    /// Successes in a row.
+    pub(super) successes: u32,
+    /// Failures in a row that count.
+    pub(super) failures: u32,
+    /// The last result.
+    pub(super) last: Option<ProbeResult>,
+    /// Finished probes.
+    pub(super) probes: u64,
+    /// Those of them that failed.
+    pub(super) failed: u64,
+    /// Failed probes of the start-up, for the growing pause.
+    pub(super) attempts: u32,
+}
+
+impl Watch {
+    /// A check whose stage begins at `began`, first probed at `due`.
+    pub(super) fn new(began: Elapsed, due: Elapsed, standing: Standing) -> Self {
+        Self {
+            began,
+            due,
+            in_flight: false,
+            standing,
+            successes: 0,
+            failures: 0,
+            last: None,
+            probes: 0,
+            failed: 0,
+            attempts: 0,
+        }
+    }
+
+    /// Passed, whatever it reports beside.
+    pub(super) fn is_passing(&self) -> bool {
+        match &self.standing {
+            Standing::Passing | Standing::Limping(_) => true,
+            Standing::Unknown | Standing::Failing(_) => false,
+        }
+    }
+
+    /// Why it has not passed, or is not quite well, in words.
+    pub(super) fn why(&self) -> String {
+        match &self.standing {
+            Standing::Limping(why) | Standing::Failing(why) => why.clone(),
+            Standing::Unknown | Standing::Passing => match &self.last {
+                Some(result) => result.detail.clone(),
+                None if self.in_flight => "no answer yet".to_owned(),
+                None => "not probed yet".to_owned(),
+            },
+        }
+    }
+
+    /// Takes a result during start-up: failures never count against the check, they only make it wait longer.
+    pub(super) fn probed_starting(&mut self, now: Elapsed, check: &Check, result: &ProbeResult) {
+        let pause = match self.take(now, check.start_period, check, result) {
+            Finding::Good => {
+                self.pass(check, Standing::Passing);
+                FIRST_PAUSE
+            }
+            Finding::Limping(why) => {
+                self.pass(check, Standing::Limping(why));
+                FIRST_PAUSE
+            }
+            Finding::Bad(_) => {
+                self.attempts = self.attempts.saturating_add(1);
+                Backoff::new(FIRST_PAUSE, LONGEST_PAUSE).pause(self.attempts - 1)
+            }
+        };
+        // A slow probe (an exec, a query) must not keep the container busy with nothing else.
+        self.due = now + pause.max(result.took / 2);
+    }
+
+    /// Takes a result after ready. Failures before `began + grace` do not count.
+    pub(super) fn probed_live(&mut self, now: Elapsed, grace: Duration, check: &Check, result: &ProbeResult) {
+        match self.take(now, grace, check, result) {
+            Finding::Good => self.pass(check, Standing::Passing),
+            Finding::Limping(why) => self.pass(check, Standing::Limping(why)),
+            Finding::Bad(why) => {
+                if self.failures >= check.failure_threshold.max(1) {
+                    self.standing = Standing::Failing(why);
+                }
+            }
+        }
+        self.due = now + check.interval.max(FIRST_PAUSE);
+    }
+
+    /// Keeps a result that comes too late to matter.
+    pub(super) fn probed_late(&mut self, now: Elapsed, check: &Check, result: &ProbeResult) {
+        self.take(now, check.start_period, check, result);
+    }
+
+    /// Counts a result.
+    fn take(&mut self, now: Elapsed, grace: Duration, check: &Check, result: &ProbeResult) -> Finding {
+        self.in_flight = false;
+        self.probes += 1;
+        self.last = Some(result.clone());
+        let finding = result.finding();
+        match finding {
+            Finding::Good | Finding::Limping(_) => {
+                self.failures = 0;
+                self.successes = self.successes.saturating_add(1);
+            }
+            Finding::Bad(_) => {
+                self.failed += 1;
+                self.successes = 0;
+                if now >= self.began + grace.max(check.start_period) {
+                    self.failures = self.failures.saturating_add(1);
+                }
+            }
+        }
+        finding
+    }
+
+    /// A success: enough of them in a row make the check pass; one keeps a passing check passing.
+    fn pass(&mut self, check: &Check, standing: Standing) {
+        if self.is_passing() || self.successes >= check.success_threshold.max(1) {
+            self.standing = standing;
+        }
+    }
+}
