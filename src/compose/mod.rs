@@ -4,6 +4,8 @@
 //! forms, and the `x-orch` language. Files and environment come in through parameters. *Must not know* plans,
 //! Docker, or the command line.
 
+pub mod dotenv;
+pub mod interpolate;
 mod source;
 pub mod tree;
 pub mod yaml;
