@@ -200,9 +200,10 @@ impl Tree<'_> {
                 continue;
             }
             let known = self.environment.0.keys().map(String::as_str);
-            let help = did_you_mean(&name, known)
-                .map(|near| format!("did you mean `{near}`?"))
-                .unwrap_or_else(|| format!("give it a default: `${{{name}:-…}}`"));
+            let help = did_you_mean(&name, known).map_or_else(
+                || format!("give it a default: `${{{name}:-…}}`"),
+                |near| format!("did you mean `{near}`?"),
+            );
             let warning = Diagnostic::warning("unset-variable", warned);
             self.diagnostics.push(warning.at(self.variable(&name, at), "").help(help));
         }

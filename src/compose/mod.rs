@@ -6,6 +6,7 @@
 
 pub mod dotenv;
 pub mod interpolate;
+mod merge;
 mod source;
 pub mod tree;
 pub mod yaml;

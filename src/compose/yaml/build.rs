@@ -441,7 +441,10 @@ mod tests {
         let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..10 {
             let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
-            text += &format!("a{level}: &a{level} [{aliases}]\n");
+            text.push_str(&format!(
+                "a{level}: &a{level} [{aliases}]
+"
+            ));
         }
         refused(&text, "yaml-too-large");
         refused("a: &a {b: {<<: *a}}", "yaml-anchor-cycle");
