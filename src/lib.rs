@@ -1,4 +1,5 @@
 //! docker orch: starts a Compose project as fast as its dependencies allow.
+pub mod cli;
 pub mod compose;
 pub mod diagnostic;
 pub mod engine;

@@ -1,2 +1,5 @@
 //! The `docker-orch` binary.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    docker_orch::cli::main(std::env::args_os().collect())
+}

@@ -1,0 +1,268 @@
+//! The command line, as clap reads it.
+//!
+//! Docker's own flags stand before the commands (the Docker CLI hands them over in front of the plugin's name),
+//! Compose's project flags stand before or after them.
+
+mod images;
+mod inspect;
+mod lifecycle;
+mod values;
+
+pub use images::*;
+pub use inspect::*;
+pub use lifecycle::*;
+pub use values::*;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Start a Compose project as fast as its dependencies allow, and put things back when something fails
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "docker orch",
+    bin_name = "docker orch",
+    disable_version_flag = true,
+    max_term_width = 100,
+    propagate_version = false,
+    after_help = "\
+Examples:
+  docker orch up -d                 Start everything and return when it is ready
+  docker orch up --wait-timeout 60s Give up, and put things back, after a minute
+  docker orch plan                  Show what `up` would do, and why
+  docker orch health                Run every health check once
+  docker orch down                  Stop and remove the project, keep its volumes
+
+Every Compose file works as it is; `x-orch` in it adds waves, staged health checks and failure policies."
+)]
+pub struct Root {
+    /// Docker's own flags.
+    #[command(flatten)]
+    pub docker: DockerFlags,
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectFlags,
+    /// How things are shown.
+    #[command(flatten)]
+    pub display: DisplayFlags,
+    /// Show the version and exit
+    #[arg(short = 'v', long = "version")]
+    pub version: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Flags of the Docker CLI, which it takes before the plugin's name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Docker options")]
+pub struct DockerFlags {
+    /// Read Docker's client configuration from this folder
+    #[arg(long = "config", value_name = "DIR", env = "DOCKER_CONFIG", hide_env_values = true)]
+    pub config: Option<PathBuf>,
+    /// Connect to the engine of this context
+    #[arg(short = 'c', long, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Tell more about what happens inside
+    #[arg(short = 'D', long)]
+    pub debug: bool,
+    /// Connect to the engine at this address
+    #[arg(short = 'H', long, value_name = "ADDRESS")]
+    pub host: Vec<String>,
+    /// Show messages from this level on
+    #[arg(short = 'l', long, value_name = "LEVEL", value_parser = ["debug", "info", "warn", "error", "fatal"])]
+    pub log_level: Option<String>,
+    /// Use TLS
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub tls: Option<bool>,
+    /// Trust only certificates signed by this CA
+    #[arg(long, value_name = "FILE")]
+    pub tlscacert: Option<PathBuf>,
+    /// Show this certificate to the engine
+    #[arg(long, value_name = "FILE")]
+    pub tlscert: Option<PathBuf>,
+    /// Use this key with the certificate
+    #[arg(long, value_name = "FILE")]
+    pub tlskey: Option<PathBuf>,
+    /// Use TLS and verify the engine's certificate
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub tlsverify: Option<bool>,
+}
+
+/// Which project, before the command.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Project options")]
+pub struct ProjectFlags {
+    /// Read this Compose file; may be given several times, later ones override
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Use this project name
+    #[arg(short = 'p', long, value_name = "NAME")]
+    pub project_name: Option<String>,
+    /// Enable this profile; may be given several times, `*` enables all
+    #[arg(long = "profile", value_name = "NAME")]
+    pub profiles: Vec<String>,
+    /// Read variables from this file instead of `.env`; may be given several times
+    #[arg(long = "env-file", value_name = "FILE")]
+    pub env_files: Vec<PathBuf>,
+    /// Resolve relative paths from this folder instead of the first Compose file's
+    #[arg(long, value_name = "DIR", global = true)]
+    pub project_directory: Option<PathBuf>,
+    /// Name containers as Compose 1 did, with underscores
+    #[arg(long, global = true)]
+    pub compatibility: bool,
+    /// Include networks, volumes, secrets and configs that no service uses
+    #[arg(long, global = true)]
+    pub all_resources: bool,
+    /// Pull and build at most this many images at once; -1: no limit
+    #[arg(long, value_name = "N", global = true, allow_negative_numbers = true)]
+    pub parallel: Option<i64>,
+    /// Show what would be done, and do nothing
+    #[arg(long, global = true)]
+    pub dry_run: bool,
+}
+
+/// How things are shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Project options")]
+pub struct DisplayFlags {
+    /// Show progress this way
+    #[arg(long, value_name = "MODE", value_enum, global = true)]
+    pub progress: Option<Progress>,
+    /// Use colours and other control codes
+    #[arg(long, value_name = "WHEN", value_enum, global = true)]
+    pub ansi: Option<Ansi>,
+}
+
+/// Which project, after the command; added to what stands before it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Project options")]
+pub struct LateProjectFlags {
+    /// Read this Compose file; may be given several times, later ones override
+    #[arg(short = 'f', long = "file", id = "late_files", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Which project, in the flags that conflict with no other.
+    #[command(flatten)]
+    pub rest: LateProjectFlagsWithoutFile,
+}
+
+/// [`LateProjectFlags`] of the commands where `-f` means something else.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Project options")]
+pub struct LateProjectFlagsWithoutFile {
+    /// Use this project name
+    #[arg(short = 'p', long = "project-name", id = "late_project_name", value_name = "NAME")]
+    pub project_name: Option<String>,
+    /// Enable this profile; may be given several times, `*` enables all
+    #[arg(long = "profile", id = "late_profiles", value_name = "NAME")]
+    pub profiles: Vec<String>,
+    /// Read variables from this file instead of `.env`; may be given several times
+    #[arg(long = "env-file", id = "late_env_files", value_name = "FILE")]
+    pub env_files: Vec<PathBuf>,
+}
+
+impl ProjectFlags {
+    /// Adds what stands after the command.
+    #[must_use]
+    pub fn with_late(mut self, late: &LateProjectFlags) -> Self {
+        self.files.extend(late.files.iter().cloned());
+        self.with_late_rest(&late.rest)
+    }
+
+    /// Adds what stands after a command where `-f` means something else.
+    #[must_use]
+    pub fn with_late_rest(mut self, late: &LateProjectFlagsWithoutFile) -> Self {
+        if late.project_name.is_some() {
+            self.project_name.clone_from(&late.project_name);
+        }
+        self.profiles.extend(late.profiles.iter().cloned());
+        self.env_files.extend(late.env_files.iter().cloned());
+        self
+    }
+}
+
+/// What to do.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Start the project, or the named services and what they depend on
+    Up(UpArgs),
+    /// Stop and remove the project's containers and networks
+    Down(DownArgs),
+    /// Stop containers and keep them
+    Stop(StopArgs),
+    /// Start containers that are there
+    Start(StartArgs),
+    /// Restart containers
+    Restart(RestartArgs),
+    /// Show what `up` would do, and why
+    Plan(PlanArgs),
+    /// List containers
+    Ps(PsArgs),
+    /// Run every health check once and show what it finds
+    Health(HealthArgs),
+    /// Show the logs of containers
+    Logs(LogsArgs),
+    /// Show what happens to containers as it happens
+    Events(EventsArgs),
+    /// Wait until services are ready, healthy or completed
+    Wait(WaitArgs),
+    /// Show the project as it is understood
+    #[command(alias = "convert")]
+    Config(ConfigArgs),
+    /// Pull images
+    Pull(PullArgs),
+    /// Build images
+    Build(BuildArgs),
+    /// Print the JSON Schema of `x-orch`
+    Schema(SchemaArgs),
+    /// Show the version
+    Version(VersionArgs),
+}
+
+impl Command {
+    /// The project flags with those after the command added.
+    pub fn project_flags(&self, before: ProjectFlags) -> ProjectFlags {
+        match self {
+            Self::Up(args) => before.with_late(&args.late),
+            Self::Down(args) => before.with_late(&args.late),
+            Self::Stop(args) => before.with_late(&args.late),
+            Self::Start(args) => before.with_late(&args.late),
+            Self::Restart(args) => before.with_late(&args.late),
+            Self::Plan(args) => before.with_late(&args.up.late),
+            Self::Ps(args) => before.with_late(&args.late),
+            Self::Health(args) => before.with_late(&args.late),
+            Self::Logs(args) => before.with_late_rest(&args.late),
+            Self::Events(args) => before.with_late(&args.late),
+            Self::Wait(args) => before.with_late(&args.late),
+            Self::Config(args) => before.with_late(&args.late),
+            Self::Pull(args) => before.with_late(&args.late),
+            Self::Build(args) => before.with_late(&args.late),
+            Self::Schema(_) | Self::Version(_) => before,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Up(_) => "up",
+            Self::Down(_) => "down",
+            Self::Stop(_) => "stop",
+            Self::Start(_) => "start",
+            Self::Restart(_) => "restart",
+            Self::Plan(_) => "plan",
+            Self::Ps(_) => "ps",
+            Self::Health(_) => "health",
+            Self::Logs(_) => "logs",
+            Self::Events(_) => "events",
+            Self::Wait(_) => "wait",
+            Self::Config(_) => "config",
+            Self::Pull(_) => "pull",
+            Self::Build(_) => "build",
+            Self::Schema(_) => "schema",
+            Self::Version(_) => "version",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

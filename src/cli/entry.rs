@@ -1,0 +1,120 @@
+//! From the words typed in to an exit code.
+
+use std::{
+    ffi::OsString,
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+use tracing_subscriber::EnvFilter;
+
+use super::{
+    CliError, Exit, Invocation,
+    args::{Command, DockerFlags, Root},
+    plugin::{self, Call},
+    version,
+};
+
+/// Does what the words say; the first word is the program's name.
+pub fn main(argv: Vec<OsString>) -> ExitCode {
+    let words = match Call::from_argv(argv) {
+        Call::Metadata => return print_line(&plugin::metadata()).into(),
+        Call::Complete(_) => return print_line(":4").into(),
+        Call::Command(words) => words,
+    };
+    let root = match parse(words) {
+        Ok(root) => root,
+        Err(error) => {
+            // clap prints help to standard output, errors to standard error.
+            return match error.print() {
+                Ok(()) if error.exit_code() == 0 => Exit::Fine,
+                Ok(()) | Err(_) => Exit::Usage,
+            }
+            .into();
+        }
+    };
+    trace(&root.docker);
+    dispatch(root)
+        .unwrap_or_else(|error| {
+            print_error(&error);
+            error.exit()
+        })
+        .into()
+}
+
+/// Reads the command line; the words hold no program name.
+fn parse(words: Vec<OsString>) -> Result<Root, clap::Error> {
+    let argv = std::iter::once(OsString::from("docker-orch")).chain(words);
+    Root::from_arg_matches(&Root::command().try_get_matches_from(argv)?)
+}
+
+fn dispatch(root: Root) -> Result<Exit, CliError> {
+    if root.version {
+        return Ok(print_line(&version::text(&super::args::VersionArgs::default())));
+    }
+    let invocation = Invocation::read(&root)
+        .map_err(|e| CliError::failed("failed to find the current folder").caused_by(&e))?;
+    let Some(command) = root.command else {
+        return match Root::command().print_help() {
+            Ok(()) => Ok(Exit::Fine),
+            Err(_) => Ok(Exit::Failed),
+        };
+    };
+    if let Command::Version(args) = &command {
+        return Ok(print_line(&version::text(args)));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| CliError::failed("failed to start").caused_by(&e))?;
+    let result = runtime.block_on(run(&invocation, &command));
+    // A read of standard input or a resolver may still hang on a blocking thread: nobody waits for it.
+    runtime.shutdown_background();
+    result
+}
+
+/// Runs one command.
+#[expect(clippy::unused_async, reason = "commands are added one by one")]
+async fn run(_invocation: &Invocation, command: &Command) -> Result<Exit, CliError> {
+    Err(CliError::failed(format!("`{}` is not part of this build", command.name())))
+}
+
+/// Messages of libraries and of ours, on standard error: quiet unless asked for.
+fn trace(docker: &DockerFlags) {
+    let ours = match docker.log_level.as_deref() {
+        _ if docker.debug => "debug",
+        Some("debug") => "debug",
+        Some("info") => "info",
+        Some("error" | "fatal") => "error",
+        _ => "warn",
+    };
+    let filter = std::env::var("DOCKER_ORCH_LOG")
+        .ok()
+        .and_then(|text| EnvFilter::try_new(text).ok())
+        .unwrap_or_else(|| EnvFilter::new(format!("docker_orch={ours},bollard=warn,hyper=warn,warn")));
+    // A second subscriber (in tests) changes nothing.
+    drop(
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(io::stderr)
+            .with_target(false)
+            .try_init(),
+    );
+}
+
+/// The single printer of errors.
+fn print_error(error: &CliError) {
+    // Nobody is left to tell when standard error is closed.
+    drop(anstream::stderr().write_all(error.render().as_bytes()));
+}
+
+/// Prints a line to standard output.
+fn print_line(text: &str) -> Exit {
+    match writeln!(io::stdout(), "{text}") {
+        Ok(()) => Exit::Fine,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Fine,
+        Err(_) => Exit::Failed,
+    }
+}

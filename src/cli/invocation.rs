@@ -1,0 +1,70 @@
+//! What one call of the program is given from outside, read once.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, IsTerminal as _},
+    path::PathBuf,
+};
+
+use super::args::{DisplayFlags, DockerFlags, ProjectFlags, Root};
+
+/// Everything that a command gets beside its own arguments.
+#[derive(Debug, Clone, Default)]
+pub struct Invocation {
+    /// Docker's own flags.
+    pub docker: DockerFlags,
+    /// Which project, from both sides of the command.
+    pub project: ProjectFlags,
+    /// How things are shown.
+    pub display: DisplayFlags,
+    /// Environment variables; those that are no UTF-8 are left out.
+    pub env: BTreeMap<String, String>,
+    /// The current folder.
+    pub cwd: PathBuf,
+    /// What the standard streams are.
+    pub terminals: Terminals,
+}
+
+/// Which of the standard streams are terminals.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Terminals {
+    /// Standard input.
+    pub stdin: bool,
+    /// Standard output.
+    pub stdout: bool,
+    /// Standard error.
+    pub stderr: bool,
+}
+
+impl Invocation {
+    /// Reads the environment, the current folder and the standard streams.
+    ///
+    /// # Errors
+    ///
+    /// The current folder is gone.
+    pub fn read(root: &Root) -> io::Result<Self> {
+        let project = match &root.command {
+            Some(command) => command.project_flags(root.project.clone()),
+            None => root.project.clone(),
+        };
+        Ok(Self {
+            docker: root.docker.clone(),
+            project,
+            display: root.display,
+            env: std::env::vars_os()
+                .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+                .collect(),
+            cwd: std::env::current_dir()?,
+            terminals: Terminals {
+                stdin: io::stdin().is_terminal(),
+                stdout: io::stdout().is_terminal(),
+                stderr: io::stderr().is_terminal(),
+            },
+        })
+    }
+
+    /// An environment variable's value, where it is set and not empty.
+    pub fn env(&self, name: &str) -> Option<&str> {
+        self.env.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+}

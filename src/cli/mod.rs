@@ -1,0 +1,20 @@
+//! The command line: what was typed in, what is printed out.
+//!
+//! *Owns* arguments, environment variables, the current folder, terminals, exit codes, and the printing of errors;
+//! one file per command. The only place that reads the environment and that prints. *Must not know* how a run
+//! is decided or carried out: it builds one from the other folders and gives it sinks.
+//!
+//! Entry point is [`main`].
+
+pub mod args;
+mod entry;
+mod error;
+mod exit_code;
+mod invocation;
+mod plugin;
+mod version;
+
+pub use entry::main;
+pub use error::{CliError, ErrorKind};
+pub use exit_code::Exit;
+pub use invocation::{Invocation, Terminals};
