@@ -6,6 +6,8 @@
 
 mod error;
 mod request;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 
 pub use error::*;
 pub use request::*;

@@ -1,0 +1,100 @@
+//! What the engine was asked, in order.
+
+use std::{fmt, time::Duration};
+
+use crate::engine::EngineErrorKind;
+
+/// One request, as the engine got it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// When it came, since the engine was made.
+    pub at: Duration,
+    /// What was asked.
+    pub verb: Verb,
+    /// The name of the container, network, volume, image or project at that time.
+    pub subject: String,
+    /// The container's service; empty for other things.
+    pub service: String,
+    /// More: a new name, a network, a signal, a command.
+    pub detail: String,
+    /// When it was answered; `None`: not yet.
+    pub ended: Option<Duration>,
+    /// How it failed; `None`: it did not, or is not answered yet.
+    pub error: Option<EngineErrorKind>,
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3} {} {}", self.at.as_secs_f64(), self.verb, self.subject)?;
+        if !self.detail.is_empty() {
+            write!(f, " {}", self.detail)?;
+        }
+        match (self.ended, self.error) {
+            (None, _) => write!(f, " ..."),
+            (Some(_), Some(kind)) => write!(f, " !{kind:?}"),
+            (Some(_), None) => Ok(()),
+        }
+    }
+}
+
+/// The verbs of [`crate::engine::Engine`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the methods of the trait, under their names")]
+pub enum Verb {
+    Observe,
+    Image,
+    Pull,
+    Build,
+    CreateNetwork,
+    RemoveNetwork,
+    ConnectNetwork,
+    DisconnectNetwork,
+    CreateVolume,
+    RemoveVolume,
+    Create,
+    Upload,
+    Start,
+    Stop,
+    Kill,
+    Rename,
+    Remove,
+    Inspect,
+    Events,
+    Logs,
+    Exec,
+}
+
+impl Verb {
+    /// Whether the engine is another one afterwards.
+    pub fn changes(self) -> bool {
+        !matches!(self, Self::Observe | Self::Image | Self::Inspect | Self::Events | Self::Logs | Self::Exec)
+    }
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Observe => "observe",
+            Self::Image => "image",
+            Self::Pull => "pull",
+            Self::Build => "build",
+            Self::CreateNetwork => "create_network",
+            Self::RemoveNetwork => "remove_network",
+            Self::ConnectNetwork => "connect_network",
+            Self::DisconnectNetwork => "disconnect_network",
+            Self::CreateVolume => "create_volume",
+            Self::RemoveVolume => "remove_volume",
+            Self::Create => "create",
+            Self::Upload => "upload",
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Kill => "kill",
+            Self::Rename => "rename",
+            Self::Remove => "remove",
+            Self::Inspect => "inspect",
+            Self::Events => "events",
+            Self::Logs => "logs",
+            Self::Exec => "exec",
+        })
+    }
+}
