@@ -4,9 +4,15 @@
 //! forms, and the `x-orch` language. Files and environment come in through parameters. *Must not know* plans,
 //! Docker, or the command line.
 
+mod canonical;
+mod casts;
+mod defaults;
 pub mod dotenv;
 pub mod interpolate;
 mod merge;
+mod normalise;
+mod paths;
+mod schema;
 mod source;
 pub mod tree;
 pub mod yaml;
