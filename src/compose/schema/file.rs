@@ -3,8 +3,8 @@
 use super::{
     service::SERVICE,
     shape::{
-        BOOLEAN_OR_TEXT, DRIVER_OPTIONS, INTEGER, LIST_OF_REPEATING, List, MAP_OF_TEXTS, MAP_OR_LIST, NO_SCALAR,
-        Object, Shape, TEXT, TEXT_OR_LIST, is_name,
+        BOOLEAN_OR_TEXT, DRIVER_OPTIONS, INTEGER, LIST_OF_REPEATING, List, MAP_OF_TEXTS, MAP_OR_LIST,
+        NO_SCALAR, Object, Shape, TEXT, TEXT_OR_LIST, is_name,
     },
 };
 

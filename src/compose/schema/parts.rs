@@ -1,9 +1,9 @@
 //! What stands inside services.
 
 use super::shape::{
-    ANYTHING, BOOLEAN, BOOLEAN_OR_TEXT, COMMAND, DRIVER_OPTIONS, INTEGER_OR_TEXT, LIST_OF_REPEATING, LIST_OF_TEXTS,
-    List, MAP_OR_LIST, NO_SCALAR, NUMBER, NUMBER_OR_TEXT, Object, PLAIN, REPEATING, Shape, TEXT, TEXT_OR_LIST,
-    is_name, not_empty,
+    ANYTHING, BOOLEAN, BOOLEAN_OR_TEXT, COMMAND, DRIVER_OPTIONS, INTEGER_OR_TEXT, LIST_OF_REPEATING,
+    LIST_OF_TEXTS, List, MAP_OR_LIST, NO_SCALAR, NUMBER, NUMBER_OR_TEXT, Object, PLAIN, REPEATING, Shape,
+    TEXT, TEXT_OR_LIST, is_name, not_empty,
 };
 
 pub(super) const BUILD: Shape = TEXT.or_mapping(&Object::of(&[
@@ -56,10 +56,7 @@ pub(super) const CREDENTIAL_SPEC: Shape =
 pub(super) const DEPENDS_ON: Shape = LIST_OF_TEXTS.or_mapping(&Object::named(is_name, &DEPENDENCY));
 const DEPENDENCY: Shape = NO_SCALAR.or_mapping(
     &Object::of(&[
-        (
-            "condition",
-            TEXT.one_of(&["service_started", "service_healthy", "service_completed_successfully"]),
-        ),
+        ("condition", TEXT.one_of(&["service_started", "service_healthy", "service_completed_successfully"])),
         ("required", BOOLEAN),
         ("restart", BOOLEAN_OR_TEXT),
     ])
@@ -128,16 +125,14 @@ const REQUEST_FIELDS: &[(&str, Shape)] = &[
     ("driver", TEXT),
     ("options", MAP_OR_LIST),
 ];
-const DEVICE_REQUEST: Shape =
-    NO_SCALAR.or_mapping(&Object::of(REQUEST_FIELDS).requiring(&["capabilities"]));
+const DEVICE_REQUEST: Shape = NO_SCALAR.or_mapping(&Object::of(REQUEST_FIELDS).requiring(&["capabilities"]));
 /// Unknown keys pass: the specification forgets to refuse them.
 pub(super) const GPUS: Shape = TEXT
     .one_of(&["all"])
     .or_list(&List::of(&NO_SCALAR.or_mapping(&Object::of(REQUEST_FIELDS).ignoring_others())));
 
-pub(super) const DEVELOP: Shape = NO_SCALAR
-    .or_null()
-    .or_mapping(&Object::of(&[("watch", NO_SCALAR.or_list(&List::of(&WATCH)))]));
+pub(super) const DEVELOP: Shape =
+    NO_SCALAR.or_null().or_mapping(&Object::of(&[("watch", NO_SCALAR.or_list(&List::of(&WATCH)))]));
 const WATCH: Shape = NO_SCALAR.or_mapping(
     &Object::of(&[
         ("action", TEXT.one_of(&["rebuild", "sync", "restart", "sync+restart", "sync+exec"])),
@@ -163,11 +158,9 @@ const HOOK: Shape = NO_SCALAR.or_mapping(
     .requiring(&["command"]),
 );
 
-pub(super) const DEVICES: Shape = NO_SCALAR.or_list(&List::of(
-    &TEXT.or_mapping(
-        &Object::of(&[("permissions", TEXT), ("source", TEXT), ("target", TEXT)]).requiring(&["source"]),
-    ),
-));
+pub(super) const DEVICES: Shape = NO_SCALAR.or_list(&List::of(&TEXT.or_mapping(
+    &Object::of(&[("permissions", TEXT), ("source", TEXT), ("target", TEXT)]).requiring(&["source"]),
+)));
 
 pub(super) const ENV_FILE: Shape = TEXT.or_list(&List::of(
     &TEXT.or_mapping(
@@ -205,10 +198,7 @@ pub(super) const HEALTHCHECK: Shape = NO_SCALAR.or_mapping(&Object::of(&[
 
 pub(super) const LOGGING: Shape = NO_SCALAR.or_mapping(&Object::of(&[
     ("driver", TEXT),
-    (
-        "options",
-        NO_SCALAR.or_mapping(&Object::named(not_empty, &NUMBER_OR_TEXT.or_null()).ignoring_others()),
-    ),
+    ("options", NO_SCALAR.or_mapping(&Object::named(not_empty, &NUMBER_OR_TEXT.or_null()).ignoring_others())),
 ]));
 
 pub(super) const MODELS: Shape =
@@ -264,33 +254,35 @@ fn is_limit_name(key: &str) -> bool {
     !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_lowercase())
 }
 
-pub(super) const MOUNTS: Shape = NO_SCALAR.or_list(&List::unique(&TEXT.or_mapping(
-    &Object::of(&[
-        ("bind", BIND),
-        ("consistency", TEXT),
-        ("image", NO_SCALAR.or_mapping(&Object::of(&[("subpath", TEXT)]))),
-        ("read_only", BOOLEAN_OR_TEXT),
-        ("source", TEXT),
-        ("target", TEXT),
-        (
-            "tmpfs",
-            NO_SCALAR.or_mapping(&Object::of(&[
-                ("mode", NUMBER_OR_TEXT),
-                ("size", INTEGER_OR_TEXT.within(0, i64::MAX)),
-            ])),
-        ),
-        ("type", TEXT.one_of(&["bind", "volume", "tmpfs", "cluster", "npipe", "image"])),
-        (
-            "volume",
-            NO_SCALAR.or_mapping(&Object::of(&[
-                ("labels", MAP_OR_LIST),
-                ("nocopy", BOOLEAN_OR_TEXT),
-                ("subpath", TEXT),
-            ])),
-        ),
-    ])
-    .requiring(&["type"]),
-)));
+pub(super) const MOUNTS: Shape = NO_SCALAR.or_list(&List::unique(
+    &TEXT.or_mapping(
+        &Object::of(&[
+            ("bind", BIND),
+            ("consistency", TEXT),
+            ("image", NO_SCALAR.or_mapping(&Object::of(&[("subpath", TEXT)]))),
+            ("read_only", BOOLEAN_OR_TEXT),
+            ("source", TEXT),
+            ("target", TEXT),
+            (
+                "tmpfs",
+                NO_SCALAR.or_mapping(&Object::of(&[
+                    ("mode", NUMBER_OR_TEXT),
+                    ("size", INTEGER_OR_TEXT.within(0, i64::MAX)),
+                ])),
+            ),
+            ("type", TEXT.one_of(&["bind", "volume", "tmpfs", "cluster", "npipe", "image"])),
+            (
+                "volume",
+                NO_SCALAR.or_mapping(&Object::of(&[
+                    ("labels", MAP_OR_LIST),
+                    ("nocopy", BOOLEAN_OR_TEXT),
+                    ("subpath", TEXT),
+                ])),
+            ),
+        ])
+        .requiring(&["type"]),
+    ),
+));
 const BIND: Shape = NO_SCALAR.or_mapping(&Object::of(&[
     ("create_host_path", BOOLEAN_OR_TEXT),
     ("propagation", TEXT),

@@ -3,8 +3,8 @@
 use super::{
     parts::{
         BLKIO, BUILD, CREDENTIAL_SPEC, DEPENDS_ON, DEPLOY, DEVELOP, DEVICES, ENV_FILE, EXTENDS, EXTRA_HOSTS,
-        FILE_REFERENCES, GPUS, HEALTHCHECK, HOOKS, LABEL_FILE, LOGGING, MODELS, MOUNTS, NETWORKS, PORTS, PROVIDER,
-        STORAGE, ULIMITS,
+        FILE_REFERENCES, GPUS, HEALTHCHECK, HOOKS, LABEL_FILE, LOGGING, MODELS, MOUNTS, NETWORKS, PORTS,
+        PROVIDER, STORAGE, ULIMITS,
     },
     shape::{
         BOOLEAN, BOOLEAN_OR_TEXT, COMMAND, INTEGER_OR_TEXT, LIST_OF_TEXTS, List, MAP_OR_LIST, NO_SCALAR,
@@ -25,7 +25,10 @@ pub(super) const SERVICE: Shape = NO_SCALAR.or_mapping(&Object::of(&[
     ("cgroup_parent", TEXT),
     ("command", COMMAND),
     ("configs", FILE_REFERENCES),
-    ("container_name", TEXT.checked(is_container_name, "two characters or more, the first a letter or digit")),
+    (
+        "container_name",
+        TEXT.checked(is_container_name, "two characters or more, the first a letter or digit"),
+    ),
     ("cpu_count", INTEGER_OR_TEXT.within(0, i64::MAX)),
     ("cpu_percent", INTEGER_OR_TEXT.within(0, 100)),
     ("cpu_period", NUMBER_OR_TEXT),
@@ -83,7 +86,10 @@ pub(super) const SERVICE: Shape = NO_SCALAR.or_mapping(&Object::of(&[
     ("privileged", BOOLEAN_OR_TEXT),
     ("profiles", LIST_OF_TEXTS),
     ("provider", PROVIDER),
-    ("pull_policy", TEXT.checked(is_pull_policy, "always, never, missing, build, daily, weekly or every_<time>")),
+    (
+        "pull_policy",
+        TEXT.checked(is_pull_policy, "always, never, missing, build, daily, weekly or every_<time>"),
+    ),
     ("pull_refresh_after", TEXT),
     ("read_only", BOOLEAN_OR_TEXT),
     ("restart", TEXT),

@@ -166,11 +166,7 @@ fn unknown(key: &str, span: crate::diagnostic::Span, object: &Object, path: &Tre
     suggest(diagnostic, key, object.fields.iter().map(|(name, _)| *name))
 }
 
-fn suggest(
-    diagnostic: Diagnostic,
-    written: &str,
-    known: impl Iterator<Item = &'static str>,
-) -> Diagnostic {
+fn suggest(diagnostic: Diagnostic, written: &str, known: impl Iterator<Item = &'static str>) -> Diagnostic {
     match did_you_mean(written, known) {
         Some(name) => diagnostic.help(format!("did you mean `{name}`?")),
         None => diagnostic,
