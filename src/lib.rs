@@ -6,5 +6,6 @@ pub mod engine;
 pub mod event;
 pub mod health;
 pub mod plan;
+pub mod probe;
 pub mod project;
 pub mod time;

@@ -159,4 +159,8 @@ pub struct HttpProbe {
     pub body_contains: Option<String>,
     /// JSON pointers or dotted paths and the values that they must have.
     pub json: Vec<(String, serde_json::Value)>,
+    /// The command that the request was recognised in. It runs in the container where the request cannot be made
+    /// from outside, or where the answer is a redirect that the command would follow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
 }
