@@ -4,6 +4,7 @@
 //! simulated engine. *Must not know* policy: no retries, no order, no decisions. One method is one thing that the
 //! engine is asked for (an adapter may need several requests where an old API has no single one).
 
+pub mod docker;
 mod error;
 mod request;
 #[cfg(any(test, feature = "sim"))]

@@ -1,0 +1,400 @@
+//! The verbs, each with its time limit.
+
+use std::{path::PathBuf, time::Duration};
+
+use bollard::{
+    Docker,
+    errors::Error,
+    models::{
+        Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest,
+        VolumeCreateRequest,
+    },
+    query_parameters::{
+        CreateContainerOptions, InspectContainerOptions, KillContainerOptions, ListNetworksOptions,
+        RemoveContainerOptions, RemoveVolumeOptions, RenameContainerOptions, StartContainerOptions,
+        StopContainerOptions, UploadToContainerOptions, WaitContainerOptions,
+    },
+};
+use futures::{FutureExt, StreamExt, stream::BoxStream};
+
+use super::{
+    build, connect,
+    context::{ConnectOptions, Target},
+    create::{creation, endpoint, network_labels, volume_labels},
+    credentials,
+    error::within,
+    events, exec, image, inspect, logs, observe,
+};
+use crate::{
+    engine::{
+        BuildRequest, ContainerRequest, Engine, EngineError, EngineErrorKind, EngineEvent, EngineFuture,
+        EngineInfo, ExecOutput, ExecRequest, FileUpload, LogLine, LogOptions, NetworkRequest, ProgressFn,
+        Scope, VolumeRequest,
+    },
+    plan::{ContainerDetail, ImageInfo, Observed},
+    project::Mapping,
+};
+
+/// Of a call that the engine answers at once unless it is in trouble.
+const LIMIT: Duration = Duration::from_mins(2);
+/// Of a stop whose grace period only the container knows.
+const LONG_LIMIT: Duration = Duration::from_hours(1);
+
+/// A Docker Engine, reached through its API.
+#[derive(Debug)]
+pub struct DockerEngine {
+    docker: Docker,
+    info: EngineInfo,
+    target: Target,
+    proxies: Vec<(String, String)>,
+    config_dir: PathBuf,
+    cli: build::Cli,
+}
+
+impl DockerEngine {
+    /// Connects to the engine that the Docker CLI would talk to.
+    ///
+    /// # Errors
+    /// `Invalid`: contradicting or unsupported options, an unknown context, an engine older than API 1.41.
+    /// `Unreachable`, `TimedOut`: nobody answers.
+    pub async fn connect(options: &ConnectOptions) -> Result<Self, EngineError> {
+        let connection = connect::connect(options).await?;
+        Ok(Self {
+            docker: connection.docker,
+            info: connection.info,
+            cli: build::Cli::new(options, &connection.target),
+            target: connection.target,
+            proxies: connection.proxies,
+            config_dir: options.config_dir.clone(),
+        })
+    }
+
+    /// Name of the Docker context in use; `default` where flags or variables name the engine.
+    pub fn context(&self) -> &str {
+        &self.target.context
+    }
+
+    async fn create_network_now(&self, request: &NetworkRequest<'_>) -> Result<String, EngineError> {
+        let network = request.network;
+        if !self.info.api_at_least(1, 44) {
+            self.refuse_second_network(&network.name).await?;
+        }
+        let pools = network.ipam.config.iter().map(|pool| IpamConfig {
+            subnet: pool.subnet.clone(),
+            ip_range: pool.ip_range.clone(),
+            gateway: pool.gateway.clone(),
+            auxiliary_addresses: non_empty(&pool.aux_addresses),
+        });
+        let pools: Vec<IpamConfig> = pools.collect();
+        let has_ipam = network.ipam.driver.is_some() || !pools.is_empty();
+        let body = NetworkCreateRequest {
+            name: network.name.clone(),
+            driver: network.driver.clone(),
+            options: non_empty(&network.driver_opts),
+            internal: network.internal.then_some(true),
+            attachable: network.attachable.then_some(true),
+            enable_ipv4: network.enable_ipv4,
+            enable_ipv6: network.enable_ipv6,
+            ipam: has_ipam.then(|| Ipam {
+                driver: network.ipam.driver.clone(),
+                config: (!pools.is_empty()).then_some(pools),
+                options: None,
+            }),
+            labels: Some(network_labels(request)),
+            ..NetworkCreateRequest::default()
+        };
+        Ok(within(LIMIT, "create network", self.docker.create_network(body)).await?.id)
+    }
+
+    /// Below API 1.44 the engine makes a second network of the same name without a word.
+    async fn refuse_second_network(&self, name: &str) -> Result<(), EngineError> {
+        let filters = Some([("name".to_owned(), vec![name.to_owned()])].into());
+        let call = self.docker.list_networks(Some(ListNetworksOptions { filters }));
+        let networks = within(LIMIT, "list networks", call).await?;
+        if networks.iter().any(|n| n.name.as_deref() == Some(name)) {
+            let message = format!("network with name {name} already exists");
+            return Err(EngineError::new(EngineErrorKind::Conflict, message));
+        }
+        Ok(())
+    }
+
+    async fn create_container_now(&self, request: &ContainerRequest<'_>) -> Result<String, EngineError> {
+        let creation = creation(request, &self.info, &self.proxies)?;
+        let options =
+            CreateContainerOptions { name: Some(request.name.clone()), platform: creation.platform };
+        let call = self.docker.create_container(Some(options), creation.body);
+        let id = within(LIMIT, "create container", call).await?.id;
+        for (network, endpoint) in creation.connect_after {
+            let body = NetworkConnectRequest { container: id.clone(), endpoint_config: Some(endpoint) };
+            let connected =
+                within(LIMIT, "connect network", self.docker.connect_network(&network, body)).await;
+            if let Err(error) = connected {
+                // A container without one of its networks is not what was asked for: it goes, as if never made.
+                let _gone: Result<(), EngineError> = self.remove_now(&id, false).await;
+                return Err(error);
+            }
+        }
+        Ok(id)
+    }
+
+    async fn upload_now(&self, container: &str, files: &[FileUpload]) -> Result<(), EngineError> {
+        for owned in [false, true] {
+            let chosen: Vec<&FileUpload> =
+                files.iter().filter(|f| (f.uid.is_some() || f.gid.is_some()) == owned).collect();
+            if chosen.is_empty() {
+                continue;
+            }
+            let options = UploadToContainerOptions {
+                path: "/".to_owned(),
+                no_overwrite_dir_non_dir: Some("true".to_owned()),
+                copy_uidgid: owned.then(|| "true".to_owned()),
+            };
+            let body = bollard::body_full(archive(&chosen)?.into());
+            within(LIMIT, "upload files", self.docker.upload_to_container(container, Some(options), body))
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn stop_now(&self, container: &str, grace: Option<Duration>) -> Result<(), EngineError> {
+        let seconds = grace.map(|g| i32::try_from(g.as_millis().div_ceil(1000)).unwrap_or(i32::MAX));
+        let limit = grace.map_or(LONG_LIMIT, |g| g.saturating_add(LIMIT));
+        let options = StopContainerOptions { signal: None, t: seconds };
+        within(limit, "stop container", self.docker.stop_container(container, Some(options))).await
+    }
+
+    async fn remove_now(&self, container: &str, volumes: bool) -> Result<(), EngineError> {
+        let options = RemoveContainerOptions { v: volumes, force: true, link: false };
+        match within(LIMIT, "remove container", self.docker.remove_container(container, Some(options))).await
+        {
+            Err(e) if e.kind == EngineErrorKind::NotFound => Ok(()),
+            // Somebody else removes it: its name is free only when that is over.
+            Err(e) if e.kind == EngineErrorKind::Conflict && e.message.contains("already in progress") => {
+                let options = WaitContainerOptions { condition: "removed".to_owned() };
+                let mut gone = Box::pin(self.docker.wait_container(container, Some(options)));
+                let end = async { gone.next().await.map_or(Ok(()), |r| r.map(|_| ())) };
+                match within(LIMIT, "remove container", end.map(ignore_exit_code)).await {
+                    Err(e) if e.kind == EngineErrorKind::NotFound => Ok(()),
+                    other => other,
+                }
+            }
+            other => other,
+        }
+    }
+
+    async fn kill_now(&self, container: &str, signal: &str) -> Result<(), EngineError> {
+        let options = KillContainerOptions { signal: signal.to_owned() };
+        match within(LIMIT, "kill container", self.docker.kill_container(container, Some(options))).await {
+            Err(e) if e.kind == EngineErrorKind::Conflict => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn inspect_now(&self, container: &str) -> Result<Option<ContainerDetail>, EngineError> {
+        let call = self.docker.inspect_container(container, None::<InspectContainerOptions>);
+        match within(LIMIT, "inspect container", call).await {
+            Ok(answer) => Ok(Some(inspect::detail(&answer))),
+            Err(e) if e.kind == EngineErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+/// A container's exit code is no failure of waiting for it.
+fn ignore_exit_code(result: Result<(), Error>) -> Result<(), Error> {
+    match result {
+        Err(Error::DockerContainerWaitError { .. }) => Ok(()),
+        other => other,
+    }
+}
+
+fn non_empty(mapping: &Mapping) -> Option<std::collections::HashMap<String, String>> {
+    (!mapping.is_empty()).then(|| mapping.iter().map(|(k, v)| (k.clone(), v.clone())).collect())
+}
+
+/// A tar archive of files, relative to the root.
+fn archive(files: &[&FileUpload]) -> Result<Vec<u8>, EngineError> {
+    let failed =
+        |e: std::io::Error| EngineError::new(EngineErrorKind::Invalid, format!("cannot pack a file: {e}"));
+    let mut builder = tar::Builder::new(Vec::new());
+    for file in files {
+        let content = file.content.expose();
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(file.mode);
+        header.set_uid(file.uid.unwrap_or(0));
+        header.set_gid(file.gid.unwrap_or(0));
+        builder
+            .append_data(&mut header, file.path.trim_start_matches('/'), content.as_slice())
+            .map_err(failed)?;
+    }
+    builder.into_inner().map_err(failed)
+}
+
+impl Engine for DockerEngine {
+    fn info(&self) -> &EngineInfo {
+        &self.info
+    }
+
+    fn observe<'a>(&'a self, scope: &'a Scope) -> EngineFuture<'a, Observed> {
+        observe::observe(&self.docker, scope, LIMIT).boxed()
+    }
+
+    fn image<'a>(
+        &'a self,
+        reference: &'a str,
+        platform: Option<&'a str>,
+    ) -> EngineFuture<'a, Option<ImageInfo>> {
+        image::lookup(&self.docker, reference, platform, LIMIT).boxed()
+    }
+
+    fn pull<'a>(
+        &'a self,
+        reference: &'a str,
+        platform: Option<&'a str>,
+        progress: ProgressFn,
+    ) -> EngineFuture<'a, ()> {
+        async move {
+            let credentials = credentials::of_image(&self.config_dir, reference).await?;
+            image::pull(&self.docker, reference, platform, credentials, progress).await
+        }
+        .boxed()
+    }
+
+    fn build<'a>(&'a self, request: &'a BuildRequest<'a>, progress: ProgressFn) -> EngineFuture<'a, ()> {
+        build::build(&self.cli, request, progress).boxed()
+    }
+
+    fn create_network<'a>(&'a self, request: &'a NetworkRequest<'a>) -> EngineFuture<'a, String> {
+        self.create_network_now(request).boxed()
+    }
+
+    fn remove_network<'a>(&'a self, network: &'a str) -> EngineFuture<'a, ()> {
+        within(LIMIT, "remove network", self.docker.remove_network(network)).boxed()
+    }
+
+    fn connect_network<'a>(
+        &'a self,
+        network: &'a str,
+        request: &'a ContainerRequest<'a>,
+        container: &'a str,
+        key: &'a str,
+    ) -> EngineFuture<'a, ()> {
+        async move {
+            let settings = endpoint(request, &self.info, key)?;
+            let body =
+                NetworkConnectRequest { container: container.to_owned(), endpoint_config: Some(settings) };
+            within(LIMIT, "connect network", self.docker.connect_network(network, body)).await
+        }
+        .boxed()
+    }
+
+    fn disconnect_network<'a>(&'a self, network: &'a str, container: &'a str) -> EngineFuture<'a, ()> {
+        let body = NetworkDisconnectRequest { container: container.to_owned(), force: Some(true) };
+        within(LIMIT, "disconnect network", self.docker.disconnect_network(network, body)).boxed()
+    }
+
+    fn create_volume<'a>(&'a self, request: &'a VolumeRequest<'a>) -> EngineFuture<'a, ()> {
+        let volume = request.volume;
+        let body = VolumeCreateRequest {
+            name: Some(volume.name.clone()),
+            driver: volume.driver.clone(),
+            driver_opts: non_empty(&volume.driver_opts),
+            labels: Some(volume_labels(request)),
+            ..VolumeCreateRequest::default()
+        };
+        within(LIMIT, "create volume", self.docker.create_volume(body).map(|r| r.map(|_| ()))).boxed()
+    }
+
+    fn remove_volume<'a>(&'a self, volume: &'a str) -> EngineFuture<'a, ()> {
+        let options = RemoveVolumeOptions { force: true };
+        within(LIMIT, "remove volume", self.docker.remove_volume(volume, Some(options))).boxed()
+    }
+
+    fn create_container<'a>(&'a self, request: &'a ContainerRequest<'a>) -> EngineFuture<'a, String> {
+        self.create_container_now(request).boxed()
+    }
+
+    fn upload<'a>(&'a self, container: &'a str, files: &'a [FileUpload]) -> EngineFuture<'a, ()> {
+        self.upload_now(container, files).boxed()
+    }
+
+    fn start<'a>(&'a self, container: &'a str) -> EngineFuture<'a, ()> {
+        let call = self.docker.start_container(container, None::<StartContainerOptions>);
+        within(LIMIT, "start container", call).boxed()
+    }
+
+    fn stop<'a>(&'a self, container: &'a str, grace: Option<Duration>) -> EngineFuture<'a, ()> {
+        self.stop_now(container, grace).boxed()
+    }
+
+    fn kill<'a>(&'a self, container: &'a str, signal: &'a str) -> EngineFuture<'a, ()> {
+        self.kill_now(container, signal).boxed()
+    }
+
+    fn rename<'a>(&'a self, container: &'a str, name: &'a str) -> EngineFuture<'a, ()> {
+        let options = RenameContainerOptions { name: name.to_owned() };
+        within(LIMIT, "rename container", self.docker.rename_container(container, options)).boxed()
+    }
+
+    fn remove<'a>(&'a self, container: &'a str, volumes: bool) -> EngineFuture<'a, ()> {
+        self.remove_now(container, volumes).boxed()
+    }
+
+    fn inspect<'a>(&'a self, container: &'a str) -> EngineFuture<'a, Option<ContainerDetail>> {
+        self.inspect_now(container).boxed()
+    }
+
+    fn events<'a>(
+        &'a self,
+        project: &'a str,
+    ) -> EngineFuture<'a, BoxStream<'static, Result<EngineEvent, EngineError>>> {
+        events::events(&self.docker, project, LIMIT).boxed()
+    }
+
+    fn logs(
+        &self,
+        container: &str,
+        options: &LogOptions,
+    ) -> BoxStream<'static, Result<LogLine, EngineError>> {
+        logs::logs(&self.docker, container, options)
+    }
+
+    fn exec<'a>(&'a self, container: &'a str, request: &'a ExecRequest) -> EngineFuture<'a, ExecOutput> {
+        exec::exec(&self.docker, container, request, LIMIT).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project::Sensitive;
+
+    #[test]
+    fn uploads_are_packed_with_mode_and_owner() {
+        let file = FileUpload {
+            path: "/run/secrets/a".to_owned(),
+            content: Sensitive::new(b"hush".to_vec()),
+            mode: 0o440,
+            uid: Some(7),
+            gid: None,
+        };
+        let packed = archive(&[&file]).expect("an archive");
+        let mut archive = tar::Archive::new(packed.as_slice());
+        let entry = archive.entries().expect("entries").next().expect("one").expect("readable");
+        let header = entry.header();
+        assert_eq!(entry.path().expect("a path").to_str(), Some("run/secrets/a"));
+        assert_eq!(
+            (header.mode().ok(), header.uid().ok(), header.gid().ok()),
+            (Some(0o440), Some(7), Some(0))
+        );
+        assert_eq!(header.size().ok(), Some(4));
+    }
+
+    #[test]
+    fn an_exit_code_is_no_error_of_waiting() {
+        let waited = Err(Error::DockerContainerWaitError { error: String::new(), code: 3 });
+        assert!(ignore_exit_code(waited).is_ok());
+        assert!(ignore_exit_code(Err(Error::RequestTimeoutError)).is_err());
+    }
+}
