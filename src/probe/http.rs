@@ -75,10 +75,11 @@ impl Http {
                 | (Attempt::Refused(_), Route::Inside { .. }) => {
                     return attempt;
                 }
-                (Attempt::Refused(_), Route::Address(_) | Route::Name(..)) => last = attempt,
                 // The address's own words say more than that the namespace could not be entered.
                 (Attempt::Closed(_), _) if matches!(last, Attempt::Refused(_)) => {}
-                (Attempt::Closed(_), _) => last = attempt,
+                (Attempt::Closed(_), _) | (Attempt::Refused(_), Route::Address(_) | Route::Name(..)) => {
+                    last = attempt;
+                }
             }
         }
         last
@@ -211,7 +212,7 @@ mod tests {
     async fn server(answer: &'static str) -> (u16, mpsc::UnboundedReceiver<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let (heard, hears) = mpsc::unbounded_channel();
+        let (heard, receiver) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut request = vec![0; 4096];
@@ -223,7 +224,7 @@ mod tests {
                 }
             }
         });
-        (port, hears)
+        (port, receiver)
     }
 
     async fn ask(probe: &HttpProbe) -> Attempt {

@@ -89,11 +89,12 @@ impl Prober {
                 let answer = self.http.ask(probe, target, self.engine.info(), check.timeout).await;
                 match (answer, &probe.command) {
                     (Attempt::Answered(answer), _) => answer,
-                    (Attempt::Refused(why), _) => Answer::new(false, why),
                     (Attempt::Closed(_) | Attempt::Unclear(_), Some(command)) => {
                         command::ask(&*self.engine, &target.detail.id, command, check.timeout).await
                     }
-                    (Attempt::Closed(why) | Attempt::Unclear(why), None) => Answer::new(false, why),
+                    (Attempt::Refused(why), _) | (Attempt::Closed(why) | Attempt::Unclear(why), None) => {
+                        Answer::new(false, why)
+                    }
                 }
             }
             ProbeSpec::Tcp { host, port } => {

@@ -13,6 +13,7 @@ mod orch;
 mod resources;
 mod service;
 mod service_parts;
+mod test_command;
 
 pub use bytes::*;
 pub use duration::*;
@@ -21,6 +22,7 @@ pub use orch::*;
 pub use resources::*;
 pub use service::*;
 pub use service_parts::*;
+pub use test_command::*;
 
 use std::path::PathBuf;
 
