@@ -8,4 +8,5 @@ pub mod health;
 pub mod plan;
 pub mod probe;
 pub mod project;
+pub mod report;
 pub mod time;

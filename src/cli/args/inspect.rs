@@ -13,6 +13,7 @@ Examples:
   docker orch ps -a                         Stopped containers, too
   docker orch ps --filter status=exited -q  IDs of what has exited
   docker orch ps --format json              One JSON object per line, as Compose prints them")]
+#[expect(clippy::struct_excessive_bools, reason = "one switch is one flag")]
 pub struct PsArgs {
     /// List only containers of these
     #[arg(value_name = "SERVICE")]
@@ -95,6 +96,7 @@ pub struct HealthArgs {
 Examples:
   docker orch logs -f web                 Go on as `web` goes on
   docker orch logs --since 10m -t         The last ten minutes, with times")]
+#[expect(clippy::struct_excessive_bools, reason = "one switch is one flag")]
 pub struct LogsArgs {
     /// Show only the logs of these
     #[arg(value_name = "SERVICE")]

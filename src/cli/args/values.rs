@@ -191,7 +191,7 @@ impl StopTimeout {
     pub fn grace(self) -> Duration {
         match self {
             Self::After(grace) => grace,
-            Self::Never => Duration::from_secs(365 * 86_400),
+            Self::Never => Duration::from_hours(365 * 24),
         }
     }
 }

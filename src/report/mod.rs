@@ -1,0 +1,27 @@
+//! What a run looks like: events in, text out.
+//!
+//! *Owns* the picture of a run ([`RunView`]), its displays (live, plain, JSON, quiet), the final words, container
+//! logs with their prefixes, and the one thread that writes them ([`Reporter`]). *Must not know* the engine or the
+//! executor, nor what is a terminal: it writes to a `Write` that it is given.
+
+mod decide;
+mod json;
+mod logs;
+mod plain;
+mod quiet;
+mod reporter;
+mod summary;
+mod text;
+mod tty;
+mod view;
+
+pub use decide::{AnsiMode, Display, DisplayFacts, ProgressMode};
+pub use json::{JsonLines, JsonReport};
+pub use logs::{LogPrinter, LogRecord, LogStyle};
+pub use plain::PlainReport;
+pub use quiet::QuietReport;
+pub use reporter::{Report, Reporter, Streams};
+pub use summary::{SummaryOptions, summary};
+pub use text::{human_bytes, human_duration};
+pub use tty::{StyledLine, TtyReport, frame};
+pub use view::*;

@@ -1,0 +1,190 @@
+//! One line per change, without control codes.
+
+use std::io::{self, Write as _};
+
+use unicode_width::UnicodeWidthStr as _;
+
+use super::{Report, RunView, Streams, human_duration};
+use crate::event::{CancelReason, Event, EventKind, ServiceState, StageStatus, Verb};
+
+/// Writes a line per change: when, what, what it is now, why.
+#[derive(Debug, Default)]
+pub struct PlainReport {
+    /// Columns of the widest subject.
+    width: usize,
+}
+
+impl Report for PlainReport {
+    fn event(&mut self, streams: &mut Streams, view: &RunView, event: &Event) -> io::Result<()> {
+        if let EventKind::RunStarted(_) = event.kind {
+            self.width =
+                view.replicas.iter().map(|r| r.replica.to_string().width()).max().unwrap_or(0).min(40);
+        }
+        let Some((subject, text)) = line(view, event) else { return Ok(()) };
+        let pad = self.width.saturating_sub(subject.width());
+        let text = text.replace('\n', " ");
+        writeln!(
+            streams.err,
+            "{:>7}  {subject}{:pad$}  {}",
+            human_duration(event.at.since_start()),
+            "",
+            text.trim_end()
+        )?;
+        streams.err.flush()
+    }
+}
+
+/// What is said of an event, and about whom; `None` for what is no change.
+fn line(view: &RunView, event: &Event) -> Option<(String, String)> {
+    Some(match &event.kind {
+        EventKind::RunStarted(run) => (run.project.clone(), run.command.clone()),
+        EventKind::WaveOpened { wave } => (format!("wave {wave}"), "open".to_owned()),
+        EventKind::WaveReady { wave } => (format!("wave {wave}"), "ready".to_owned()),
+        EventKind::WaveFailed { wave, reason } => (format!("wave {wave}"), format!("failed: {reason}")),
+        EventKind::StepStarted { action, .. } => {
+            let doing = match action.action {
+                Verb::PullImage => "pulling",
+                Verb::BuildImage => "building",
+                _ => return None,
+            };
+            (action.target.clone(), doing.to_owned())
+        }
+        EventKind::StepDone { action, took, .. } => {
+            let done = match action.action {
+                Verb::CreateNetwork => "network created",
+                Verb::RemoveNetwork => "network removed",
+                Verb::CreateVolume => "volume created",
+                Verb::RemoveVolume => "volume removed",
+                Verb::PullImage => "pulled",
+                Verb::BuildImage => "built",
+                // Their services' states say it.
+                Verb::CreateContainer
+                | Verb::StartContainer
+                | Verb::StopContainer
+                | Verb::KillContainer
+                | Verb::RestartContainer
+                | Verb::RenameContainer
+                | Verb::RemoveContainer => return None,
+            };
+            (action.target.clone(), format!("{done} in {}", human_duration(*took)))
+        }
+        EventKind::StepFailed { action, error, .. } => {
+            let subject = action.replica.as_ref().map_or_else(|| action.target.clone(), ToString::to_string);
+            (subject, format!("failed to {}: {error}", infinitive(action.action)))
+        }
+        EventKind::Service { replica, state, cause, .. } => {
+            let mut text = state.word().to_owned();
+            let known = view.replicas.iter().find(|r| r.replica == *replica);
+            if *state == ServiceState::Ready
+                && let Some(began) = known.and_then(|r| r.began)
+            {
+                text = format!("{text} after {}", human_duration(event.at.since(began)));
+            }
+            if !cause.is_empty() {
+                text = format!("{text}: {cause}");
+            }
+            (replica.to_string(), text)
+        }
+        EventKind::Stage { replica, stage, index, of, status, cause } => {
+            let status = match status {
+                StageStatus::Started => return None,
+                StageStatus::Passed => "passed",
+                StageStatus::Degraded => "degraded",
+                StageStatus::Failed => "failed",
+            };
+            let cause = if cause.is_empty() { String::new() } else { format!(": {cause}") };
+            (replica.to_string(), format!("stage {stage} ({index}/{of}) {status}{cause}"))
+        }
+        EventKind::CancelRequested { reason } => (view.project.clone(), cancel_words(*reason).to_owned()),
+        EventKind::Unwinding { policy, reason } => (view.project.clone(), format!("{policy}: {reason}")),
+        EventKind::Saved { path } => (view.project.clone(), format!("logs saved in {path}")),
+        EventKind::Warning { message } => ("warning".to_owned(), message.clone()),
+        EventKind::Probed { .. }
+        | EventKind::Progress { .. }
+        | EventKind::RunFinished(_)
+        | EventKind::Unknown => {
+            return None;
+        }
+    })
+}
+
+/// What a request to end is called.
+pub(super) fn cancel_words(reason: CancelReason) -> &'static str {
+    match reason {
+        CancelReason::Failure => "stopping: something critical failed",
+        CancelReason::Timeout => "stopping: time is over",
+        CancelReason::Interrupt => "stopping: interrupted; interrupt again to kill",
+        CancelReason::Forced => "killing: interrupted again",
+    }
+}
+
+/// What was asked of the engine, after "failed to".
+pub(super) fn infinitive(verb: Verb) -> &'static str {
+    match verb {
+        Verb::CreateNetwork => "create network",
+        Verb::RemoveNetwork => "remove network",
+        Verb::CreateVolume => "create volume",
+        Verb::RemoveVolume => "remove volume",
+        Verb::PullImage => "pull image",
+        Verb::BuildImage => "build image",
+        Verb::CreateContainer => "create container",
+        Verb::StartContainer => "start container",
+        Verb::StopContainer => "stop container",
+        Verb::KillContainer => "kill container",
+        Verb::RestartContainer => "restart container",
+        Verb::RenameContainer => "rename container",
+        Verb::RemoveContainer => "remove container",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use insta::assert_snapshot;
+
+    use super::*;
+    use crate::{
+        event::StepAction,
+        report::{
+            reporter::tests::rendered,
+            view::tests::{events, probed, service, stage, started},
+        },
+    };
+
+    #[test]
+    fn every_change_is_one_line() {
+        let network =
+            StepAction { action: Verb::CreateNetwork, target: "shop_default".into(), replica: None };
+        let text = rendered(
+            PlainReport::default(),
+            &events(vec![
+                (0, started()),
+                (10, EventKind::StepStarted { step: 0, action: network.clone(), cause: String::new() }),
+                (60, EventKind::StepDone { step: 0, action: network, took: Duration::from_millis(50) }),
+                (70, service("db", ServiceState::Starting, "")),
+                (80, service("web", ServiceState::Blocked, "waits for db")),
+                (90, stage("db", "ready", 1, 1, StageStatus::Started)),
+                (95, probed("db", "connection refused")),
+                (500, stage("db", "ready", 1, 1, StageStatus::Passed)),
+                (500, service("db", ServiceState::Ready, "")),
+                (900, service("web", ServiceState::Failed, "exited with code 1:\ncannot bind")),
+                (910, EventKind::Unwinding { policy: "rollback".into(), reason: "web failed".into() }),
+                (920, EventKind::CancelRequested { reason: CancelReason::Interrupt }),
+                (930, EventKind::Warning { message: "`x` is ignored".into() }),
+            ]),
+        );
+        assert_snapshot!(text, @"
+        0.0s  shop   up
+        0.1s  shop_default  network created in 0.1s
+        0.1s  db-1   starting
+        0.1s  web-1  blocked: waits for db
+        0.5s  db-1   stage ready (1/1) passed
+        0.5s  db-1   ready after 0.4s
+        0.9s  web-1  failed: exited with code 1: cannot bind
+        0.9s  shop   rollback: web failed
+        0.9s  shop   stopping: interrupted; interrupt again to kill
+        0.9s  warning  `x` is ignored
+        ");
+    }
+}

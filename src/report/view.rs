@@ -1,0 +1,472 @@
+//! The picture of a run, folded from its events.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    event::{
+        CancelReason, Event, EventKind, RunFinished, RunStarted, ServiceState, StageStatus, StepAction, Verb,
+    },
+    project::Replica,
+    time::Elapsed,
+};
+
+/// A run as its events so far show it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RunView {
+    /// Unique; empty before the first event.
+    pub run: String,
+    /// Project name.
+    pub project: String,
+    /// `up`, `down`, …
+    pub command: String,
+    /// Every container, in the order in which the run names them.
+    pub replicas: Vec<ReplicaView>,
+    /// Every wave, in order.
+    pub waves: Vec<WaveView>,
+    /// Pulls and builds by image.
+    pub images: BTreeMap<String, ImageView>,
+    /// Warnings, in order.
+    pub warnings: Vec<String>,
+    /// The greatest reason that the run was asked to end for.
+    pub cancelled: Option<CancelReason>,
+    /// The policy by which what was done is dealt with, and why; once that began.
+    pub unwinding: Option<(String, String)>,
+    /// Folders with saved logs.
+    pub saved: Vec<String>,
+    /// Steps that failed: what was asked and what the engine said.
+    pub failed_steps: Vec<(StepAction, String)>,
+    /// When everything was first settled: ready, completed or degraded.
+    pub ready_at: Option<Elapsed>,
+    /// How it ended.
+    pub finished: Option<RunFinished>,
+    /// When the last event happened.
+    pub at: Elapsed,
+}
+
+/// One container.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReplicaView {
+    /// Which.
+    pub replica: Replica,
+    /// Its wave's name.
+    pub wave: Option<String>,
+    /// Its failure fails the run.
+    pub critical: bool,
+    /// What it is.
+    pub state: ServiceState,
+    /// Why, or what it waits for; empty where it goes without saying.
+    pub cause: String,
+    /// When it became so.
+    pub since: Elapsed,
+    /// The stage it is in, or was in last.
+    pub stage: Option<StageView>,
+    /// What the last probe found.
+    pub last_probe: Option<ProbeView>,
+    /// Its container's ID.
+    pub container: Option<String>,
+    /// When its first step began.
+    pub began: Option<Elapsed>,
+    /// When it was first ready, completed or degraded.
+    pub ready_at: Option<Elapsed>,
+}
+
+/// A stage of a container's start-up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StageView {
+    /// Its name.
+    pub name: String,
+    /// From 1.
+    pub index: u32,
+    /// How many there are.
+    pub of: u32,
+    /// What became of it.
+    pub status: StageStatus,
+    /// When it began.
+    pub since: Elapsed,
+}
+
+/// What a probe found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProbeView {
+    /// The check's name.
+    pub check: String,
+    /// It passed.
+    pub passed: bool,
+    /// What was found.
+    pub detail: String,
+}
+
+/// A wave.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WaveView {
+    /// Its name.
+    pub name: String,
+    /// How far it is.
+    pub status: WaveStatus,
+    /// When it became so.
+    pub since: Elapsed,
+}
+
+/// How far a wave is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WaveStatus {
+    /// The waves before it are not ready.
+    Closed,
+    /// Its services may start.
+    Open,
+    /// As much of it is ready as it asks for.
+    Ready,
+    /// It cannot become ready.
+    Failed,
+}
+
+/// A pull or build.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ImageView {
+    /// It is built rather than pulled.
+    pub build: bool,
+    /// What is going on.
+    pub text: String,
+    /// Bytes done.
+    pub current: Option<u64>,
+    /// Bytes in all.
+    pub total: Option<u64>,
+    /// When it began.
+    pub since: Elapsed,
+    /// When it was over, and the error where it failed.
+    pub ended: Option<(Elapsed, Option<String>)>,
+}
+
+impl RunView {
+    /// Takes the next event in.
+    pub fn apply(&mut self, event: &Event) {
+        self.at = event.at;
+        match &event.kind {
+            EventKind::RunStarted(started) => self.start(started, event.at),
+            EventKind::WaveOpened { wave } => self.wave(wave, WaveStatus::Open),
+            EventKind::WaveReady { wave } => self.wave(wave, WaveStatus::Ready),
+            EventKind::WaveFailed { wave, .. } => self.wave(wave, WaveStatus::Failed),
+            EventKind::StepStarted { action, .. } => {
+                if let Some(image) = self.image_of(action) {
+                    *image = ImageView {
+                        build: action.action == Verb::BuildImage,
+                        since: event.at,
+                        ..ImageView::default()
+                    };
+                }
+            }
+            EventKind::StepDone { action, .. } => {
+                if let Some(image) = self.image_of(action) {
+                    image.ended = Some((event.at, None));
+                }
+            }
+            EventKind::StepFailed { action, error, .. } => {
+                if let Some(image) = self.image_of(action) {
+                    image.ended = Some((event.at, Some(error.clone())));
+                }
+                self.failed_steps.push((action.clone(), error.clone()));
+            }
+            EventKind::Service { replica, state, cause, container } => {
+                self.service(replica, *state, cause, container.as_deref());
+            }
+            EventKind::Stage { replica, stage, index, of, status, cause: _ } => {
+                let at = self.at;
+                let view = self.replica_mut(replica);
+                let since = match &view.stage {
+                    Some(now) if now.name == *stage && *status != StageStatus::Started => now.since,
+                    _ => at,
+                };
+                view.stage =
+                    Some(StageView { name: stage.clone(), index: *index, of: *of, status: *status, since });
+                if *status == StageStatus::Started {
+                    view.last_probe = None;
+                }
+            }
+            EventKind::Probed { replica, check, passed, detail, .. } => {
+                self.replica_mut(replica).last_probe =
+                    Some(ProbeView { check: check.clone(), passed: *passed, detail: detail.clone() });
+            }
+            EventKind::Progress { image, text, current, total } => {
+                let at = self.at;
+                let view = self
+                    .images
+                    .entry(image.clone())
+                    .or_insert_with(|| ImageView { since: at, ..ImageView::default() });
+                (view.text, view.current, view.total) = (text.clone(), *current, *total);
+            }
+            EventKind::CancelRequested { reason } => self.cancelled = self.cancelled.max(Some(*reason)),
+            EventKind::Unwinding { policy, reason } => {
+                self.unwinding = Some((policy.clone(), reason.clone()));
+            }
+            EventKind::Saved { path } => self.saved.push(path.clone()),
+            EventKind::Warning { message } => self.warnings.push(message.clone()),
+            EventKind::RunFinished(finished) => self.finished = Some(finished.clone()),
+            EventKind::Unknown => {}
+        }
+    }
+
+    /// Whether every container is where it is meant to end up, or cannot get there.
+    pub fn is_settled(&self) -> bool {
+        self.replicas.iter().all(|r| is_settled(r.state))
+    }
+
+    /// How many containers are ready, completed or degraded.
+    pub fn ready(&self) -> usize {
+        self.replicas.iter().filter(|r| is_up(r.state)).count()
+    }
+
+    fn start(&mut self, started: &RunStarted, at: Elapsed) {
+        self.run.clone_from(&started.run);
+        self.project.clone_from(&started.project);
+        self.command.clone_from(&started.command);
+        self.waves = started
+            .waves
+            .iter()
+            .map(|name| WaveView { name: name.clone(), status: WaveStatus::Closed, since: at })
+            .collect();
+        for info in &started.services {
+            for &number in &info.replicas {
+                let mut view = ReplicaView::new(Replica { service: info.service.clone(), number }, at);
+                view.wave.clone_from(&info.wave);
+                view.critical = info.critical;
+                self.replicas.push(view);
+            }
+        }
+    }
+
+    fn wave(&mut self, name: &str, status: WaveStatus) {
+        if let Some(wave) = self.waves.iter_mut().find(|w| w.name == name) {
+            wave.status = status;
+            wave.since = self.at;
+        }
+    }
+
+    fn service(&mut self, replica: &Replica, state: ServiceState, cause: &str, container: Option<&str>) {
+        let at = self.at;
+        let view = self.replica_mut(replica);
+        if view.state != state {
+            view.since = at;
+        }
+        view.state = state;
+        cause.clone_into(&mut view.cause);
+        if let Some(container) = container {
+            view.container = Some(container.to_owned());
+        }
+        if view.began.is_none() && is_at_work(state) {
+            view.began = Some(at);
+        }
+        if view.ready_at.is_none() && is_up(state) {
+            view.ready_at = Some(at);
+        }
+        if self.ready_at.is_none() && self.replicas.iter().all(|r| is_up(r.state)) {
+            self.ready_at = Some(at);
+        }
+    }
+
+    fn replica_mut(&mut self, replica: &Replica) -> &mut ReplicaView {
+        // A container that the run's first event does not name: an orphan, a replica too many.
+        let index = self.replicas.iter().position(|r| r.replica == *replica).unwrap_or_else(|| {
+            self.replicas.push(ReplicaView::new(replica.clone(), self.at));
+            self.replicas.len() - 1
+        });
+        &mut self.replicas[index]
+    }
+
+    fn image_of(&mut self, action: &StepAction) -> Option<&mut ImageView> {
+        matches!(action.action, Verb::PullImage | Verb::BuildImage)
+            .then(|| self.images.entry(action.target.clone()).or_default())
+    }
+}
+
+impl ReplicaView {
+    fn new(replica: Replica, at: Elapsed) -> Self {
+        Self {
+            replica,
+            wave: None,
+            critical: true,
+            state: ServiceState::Pending,
+            cause: String::new(),
+            since: at,
+            stage: None,
+            last_probe: None,
+            container: None,
+            began: None,
+            ready_at: None,
+        }
+    }
+}
+
+/// Serves, or has done its work.
+pub fn is_up(state: ServiceState) -> bool {
+    matches!(state, ServiceState::Ready | ServiceState::Degraded | ServiceState::Completed)
+}
+
+/// Nothing further is under way.
+pub fn is_settled(state: ServiceState) -> bool {
+    match state {
+        ServiceState::Ready
+        | ServiceState::Degraded
+        | ServiceState::Completed
+        | ServiceState::Failed
+        | ServiceState::Stopped
+        | ServiceState::Removed
+        | ServiceState::Skipped => true,
+        ServiceState::Pending
+        | ServiceState::Blocked
+        | ServiceState::Pulling
+        | ServiceState::Building
+        | ServiceState::Creating
+        | ServiceState::Created
+        | ServiceState::Starting
+        | ServiceState::Probing
+        | ServiceState::Unhealthy
+        | ServiceState::Recovering
+        | ServiceState::Restarting
+        | ServiceState::Stopping => false,
+    }
+}
+
+/// Something is being done for it, rather than waited for.
+pub(super) fn is_at_work(state: ServiceState) -> bool {
+    !is_settled(state)
+        && !matches!(state, ServiceState::Pending | ServiceState::Blocked | ServiceState::Created)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::event::ServiceInfo;
+
+    /// A run of `db`, and `web` with two stages, without waves.
+    pub(in crate::report) fn started() -> EventKind {
+        let info = |service: &str, stages: &[&str]| ServiceInfo {
+            service: service.into(),
+            replicas: vec![1],
+            wave: None,
+            critical: true,
+            stages: stages.iter().map(|&s| s.into()).collect(),
+        };
+        EventKind::RunStarted(RunStarted {
+            format: 1,
+            run: "20261122T015000-1".into(),
+            time: "2026-11-22T01:50:00Z".into(),
+            project: "shop".into(),
+            command: "up".into(),
+            waves: vec![],
+            services: vec![info("db", &["ready"]), info("web", &["listening", "ready"])],
+        })
+    }
+
+    pub(in crate::report) fn service(name: &str, state: ServiceState, cause: &str) -> EventKind {
+        EventKind::Service {
+            replica: Replica { service: name.into(), number: 1 },
+            state,
+            cause: cause.into(),
+            container: None,
+        }
+    }
+
+    pub(in crate::report) fn stage(
+        name: &str,
+        stage: &str,
+        index: u32,
+        of: u32,
+        status: StageStatus,
+    ) -> EventKind {
+        EventKind::Stage {
+            replica: Replica { service: name.into(), number: 1 },
+            stage: stage.into(),
+            index,
+            of,
+            status,
+            cause: String::new(),
+        }
+    }
+
+    pub(in crate::report) fn probed(name: &str, detail: &str) -> EventKind {
+        EventKind::Probed {
+            replica: Replica { service: name.into(), number: 1 },
+            check: "http :80/".into(),
+            stage: "ready".into(),
+            passed: false,
+            detail: detail.into(),
+            took: Duration::from_millis(3),
+        }
+    }
+
+    /// Numbered events from moments in milliseconds.
+    pub(in crate::report) fn events(kinds: Vec<(u64, EventKind)>) -> Vec<Event> {
+        kinds
+            .into_iter()
+            .zip(0..)
+            .map(|((millis, kind), seq)| Event { seq, at: Elapsed::new(Duration::from_millis(millis)), kind })
+            .collect()
+    }
+
+    pub(in crate::report) fn view_of(kinds: Vec<(u64, EventKind)>) -> RunView {
+        let mut view = RunView::default();
+        for event in events(kinds) {
+            view.apply(&event);
+        }
+        view
+    }
+
+    #[test]
+    fn a_view_knows_states_stages_and_when_all_is_ready() {
+        let mut kinds = vec![
+            (0, started()),
+            (10, service("db", ServiceState::Starting, "")),
+            (20, service("web", ServiceState::Blocked, "waits for db")),
+            (500, service("db", ServiceState::Ready, "")),
+            (510, service("web", ServiceState::Probing, "")),
+            (510, stage("web", "ready", 2, 2, StageStatus::Started)),
+            (600, probed("web", "connection refused")),
+        ];
+        let view = view_of(kinds.clone());
+        assert_eq!((view.ready(), view.is_settled(), view.ready_at), (1, false, None));
+        let web = &view.replicas[1];
+        assert_eq!(web.stage.as_ref().unwrap().name, "ready");
+        assert_eq!(web.last_probe.as_ref().unwrap().detail, "connection refused");
+        assert_eq!(view.replicas[0].ready_at, Some(Elapsed::new(Duration::from_millis(500))));
+
+        kinds.push((900, service("web", ServiceState::Ready, "")));
+        let view = view_of(kinds);
+        assert_eq!((view.ready(), view.is_settled()), (2, true));
+        assert_eq!(view.ready_at, Some(Elapsed::new(Duration::from_millis(900))));
+    }
+
+    #[test]
+    fn a_pull_is_followed_from_its_step_to_its_end() {
+        let action = StepAction { action: Verb::PullImage, target: "nginx".into(), replica: None };
+        let view = view_of(vec![
+            (0, started()),
+            (10, EventKind::StepStarted { step: 0, action: action.clone(), cause: String::new() }),
+            (
+                20,
+                EventKind::Progress {
+                    image: "nginx".into(),
+                    text: "downloading".into(),
+                    current: Some(5),
+                    total: Some(9),
+                },
+            ),
+        ]);
+        assert_eq!(view.images["nginx"].current, Some(5));
+        assert_eq!(view.images["nginx"].ended, None);
+        let view = view_of(vec![
+            (10, EventKind::StepStarted { step: 0, action: action.clone(), cause: String::new() }),
+            (20, EventKind::StepFailed { step: 0, action, error: "no such host".into() }),
+        ]);
+        assert_eq!(view.images["nginx"].ended.as_ref().unwrap().1.as_deref(), Some("no such host"));
+        assert_eq!(view.failed_steps.len(), 1);
+    }
+
+    #[test]
+    fn containers_that_were_not_announced_are_shown_too() {
+        let view =
+            view_of(vec![(0, started()), (1, service("orphan", ServiceState::Removed, "not in the file"))]);
+        assert_eq!(view.replicas.len(), 3);
+    }
+}
