@@ -6,6 +6,7 @@
 
 mod canonical;
 mod casts;
+mod decode;
 mod defaults;
 pub mod dotenv;
 pub mod interpolate;
@@ -15,6 +16,8 @@ mod paths;
 mod schema;
 mod source;
 pub mod tree;
+mod units;
+mod words;
 pub mod yaml;
 
 pub use source::{Environment, Files, LoadOptions, Skip};

@@ -18,11 +18,12 @@ pub struct Float(pub f32);
 
 impl Serialize for Float {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[expect(clippy::cast_possible_truncation, reason = "guarded: a whole number of at most 2^24")]
-        if self.0.fract() == 0.0 && self.0.abs() <= 16_777_216.0 {
-            serializer.serialize_i64(self.0 as i64)
-        } else {
-            serializer.serialize_f32(self.0)
+        let text = self.0.to_string();
+        match (text.parse::<i64>(), text.parse::<f64>()) {
+            (Ok(whole), _) => serializer.serialize_i64(whole),
+            // Not the 32-bit number itself: widened, it would show digits that nobody wrote.
+            (_, Ok(number)) => serializer.serialize_f64(number),
+            _ => serializer.serialize_f32(self.0),
         }
     }
 }

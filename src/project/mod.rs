@@ -29,6 +29,8 @@ use std::path::PathBuf;
 use indexmap::IndexMap;
 use serde::Serialize;
 
+use crate::diagnostic::Span;
+
 /// Free-form values of extension keys (`x-*`), kept as they are written.
 pub type Extensions = IndexMap<String, serde_json::Value>;
 
@@ -66,8 +68,8 @@ pub struct Project {
     /// Configs by key.
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
     pub configs: IndexMap<String, FileObject>,
-    /// Models by key.
-    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    /// Models by key. Not part of the JSON text, as in Compose.
+    #[serde(skip)]
     pub models: IndexMap<String, Model>,
     /// Top-level extension keys.
     #[serde(flatten)]
@@ -75,6 +77,9 @@ pub struct Project {
     /// The top-level `x-orch`, decoded.
     #[serde(skip)]
     pub orch: Orch,
+    /// Where things were written, by dotted path: `services.web`, `services.web.depends_on.db`.
+    #[serde(skip)]
+    pub places: IndexMap<String, Span>,
     /// `_` instead of `-` between the parts of a container's name (`--compatibility`).
     #[serde(skip)]
     pub compatibility: bool,

@@ -34,7 +34,7 @@ pub struct Network {
     pub enable_ipv4: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enable_ipv6: Option<bool>,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -44,7 +44,7 @@ pub struct Ipam {
     pub driver: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub config: Vec<IpamPool>,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -58,7 +58,7 @@ pub struct IpamPool {
     pub ip_range: Option<String>,
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
     pub aux_addresses: Mapping,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -76,7 +76,7 @@ pub struct Volume {
     pub external: bool,
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
     pub labels: Mapping,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -105,7 +105,7 @@ pub struct FileObject {
     pub driver_opts: Mapping,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template_driver: Option<String>,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -119,7 +119,7 @@ pub struct Model {
     pub context_size: Option<i64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub runtime_flags: Vec<String>,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 

@@ -213,7 +213,7 @@ pub struct Service {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pre_stop: Vec<Hook>,
     /// Extension keys of the service, `x-orch` among them.
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
     /// The service's `x-orch`, decoded.
     #[serde(skip)]

@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use indexmap::IndexMap;
-use serde::{Serialize, Serializer};
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
 use super::{
     Bytes, Extensions, Float, Mapping, MappingWithNull, duration::serialize_optional, service::is_false,
@@ -33,7 +33,7 @@ pub struct Dependency {
     #[serde(skip_serializing_if = "is_false")]
     pub restart: bool,
     pub required: bool,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -53,7 +53,7 @@ pub struct Healthcheck {
     pub start_interval: Option<Duration>,
     #[serde(skip_serializing_if = "is_false")]
     pub disable: bool,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -81,7 +81,7 @@ pub struct Port {
     pub protocol: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app_protocol: Option<String>,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -106,7 +106,7 @@ pub struct ServiceMount {
     pub tmpfs: Option<TmpfsOptions>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageOptions>,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -121,7 +121,7 @@ pub struct BindOptions {
     pub create_host_path: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recursive: Option<String>,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -133,7 +133,7 @@ pub struct VolumeOptions {
     pub nocopy: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subpath: Option<String>,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -143,7 +143,7 @@ pub struct TmpfsOptions {
     pub size: Option<Bytes>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<u32>,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -151,7 +151,7 @@ pub struct TmpfsOptions {
 pub struct ImageOptions {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subpath: Option<String>,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -176,7 +176,7 @@ pub struct ServiceNetwork {
     pub mac_address: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<i64>,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -193,7 +193,7 @@ pub struct FileReference {
     pub gid: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<FileMode>,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -207,19 +207,51 @@ impl Serialize for FileMode {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+/// A file of variables. Serialises as its path alone where it is required, as Compose does.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct EnvFile {
     pub path: String,
     pub required: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
+impl Serialize for EnvFile {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.required {
+            return serializer.serialize_str(&self.path);
+        }
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("path", &self.path)?;
+        map.serialize_entry("required", &self.required)?;
+        if let Some(format) = &self.format {
+            map.serialize_entry("format", format)?;
+        }
+        map.end()
+    }
+}
+
+/// A limit of resources. Zeros are left out of its text, as Compose does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ulimit {
     Single(i64),
     Range { soft: i64, hard: i64 },
+}
+
+impl Serialize for Ulimit {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (soft, hard) = match *self {
+            Self::Single(0) => (0, 0),
+            Self::Single(limit) => return serializer.serialize_i64(limit),
+            Self::Range { soft, hard } => (soft, hard),
+        };
+        let mut map = serializer.serialize_map(None)?;
+        for (name, limit) in [("soft", soft), ("hard", hard)] {
+            if limit != 0 {
+                map.serialize_entry(name, &limit)?;
+            }
+        }
+        map.end()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -228,7 +260,7 @@ pub struct Logging {
     pub driver: Option<String>,
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
     pub options: Mapping,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -240,7 +272,7 @@ pub struct CredentialSpec {
     pub file: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registry: Option<String>,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -250,7 +282,7 @@ pub struct Provider {
     pub r#type: String,
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
     pub options: IndexMap<String, Vec<String>>,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -260,7 +292,7 @@ pub struct ModelReference {
     pub endpoint_var: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_var: Option<String>,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -275,7 +307,7 @@ pub struct Hook {
     pub working_dir: Option<String>,
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
     pub environment: MappingWithNull,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -293,7 +325,7 @@ pub struct Blkio {
     pub device_write_bps: Vec<ThrottleDevice>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub device_write_iops: Vec<ThrottleDevice>,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -319,7 +351,7 @@ pub struct DeviceMapping {
     pub target: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permissions: Option<String>,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -389,14 +421,15 @@ pub struct Build {
     pub platforms: Vec<String>,
     #[serde(skip_serializing_if = "is_false")]
     pub privileged: bool,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Develop {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub watch: Vec<Watch>,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -413,7 +446,7 @@ pub struct Watch {
     pub ignore: Vec<String>,
     #[serde(skip_serializing_if = "is_false")]
     pub initial_sync: bool,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -435,7 +468,7 @@ pub struct Deploy {
     pub placement: Placement,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint_mode: Option<String>,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -453,7 +486,7 @@ pub struct UpdateConfig {
     pub max_failure_ratio: Option<Float>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub order: Option<String>,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -463,7 +496,7 @@ pub struct DeployResources {
     pub limits: Option<Resource>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reservations: Option<Resource>,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -479,7 +512,7 @@ pub struct Resource {
     pub devices: Vec<DeviceRequest>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub generic_resources: Vec<GenericResource>,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -487,7 +520,7 @@ pub struct Resource {
 pub struct GenericResource {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub discrete_resource_spec: Option<DiscreteResource>,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -495,7 +528,7 @@ pub struct GenericResource {
 pub struct DiscreteResource {
     pub kind: String,
     pub value: i64,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -509,7 +542,7 @@ pub struct RestartPolicy {
     pub max_attempts: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "serialize_optional")]
     pub window: Option<Duration>,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -521,7 +554,7 @@ pub struct Placement {
     pub preferences: Vec<Preference>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_replicas_per_node: Option<u64>,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
 
@@ -529,6 +562,6 @@ pub struct Placement {
 pub struct Preference {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spread: Option<String>,
-    #[serde(flatten)]
+    #[serde(skip)]
     pub extensions: Extensions,
 }
