@@ -191,6 +191,20 @@ impl Node {
     pub fn kind(&self) -> &'static str {
         self.value.kind()
     }
+
+    /// Whether it says the same as another, wherever they stand and in whatever order their keys are.
+    pub fn same_as(&self, other: &Self) -> bool {
+        match (&self.value, &other.value) {
+            (Value::Sequence(left), Value::Sequence(right)) => {
+                left.len() == right.len() && left.iter().zip(right).all(|(left, right)| left.same_as(right))
+            }
+            (Value::Mapping(left), Value::Mapping(right)) => {
+                let same = |key: &str, entry: &Entry| right.get(key).is_some_and(|value| entry.value.same_as(value));
+                left.len() == right.len() && left.iter().all(|(key, entry)| same(key, entry))
+            }
+            (left, right) => left == right,
+        }
+    }
 }
 
 impl Value {

@@ -1,0 +1,176 @@
+//! `extends`: a service built on another one, of the same file or of a file of its own.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    files::absolute,
+    load::{Loader, Scope, Stop, wrong},
+    merge::{self, Resets},
+    tree::{Mapping, Node, Value},
+};
+use crate::diagnostic::{Diagnostic, Span, did_you_mean};
+
+/// The services a look-up goes through, to notice a circle.
+type Chain = Vec<(PathBuf, String, Span)>;
+
+/// The file whose services are being looked at.
+struct Within<'a> {
+    file: &'a Path,
+    resets: &'a Resets,
+}
+
+/// Another service that is named under `extends`.
+struct Reference {
+    service: String,
+    file: Option<String>,
+    at: Span,
+}
+
+impl Loader<'_> {
+    /// Puts what services extend under them.
+    pub(super) fn extend_services(
+        &mut self,
+        tree: &mut Node,
+        file: &Path,
+        scope: &Scope,
+        resets: &Resets,
+    ) -> Result<(), Stop> {
+        let Some(services) = tree.get_mut("services") else { return Ok(()) };
+        let at = services.span;
+        let Value::Mapping(services) = &mut services.value else {
+            if services.is_null() {
+                return Ok(());
+            }
+            return Err(wrong("schema", format!("`services` must be a mapping, not {}", services.kind()), at));
+        };
+        let names: Vec<String> = services.keys().map(str::to_owned).collect();
+        for name in names {
+            let within = Within { file, resets };
+            self.extended(&name, services, &within, scope, &mut Chain::new())?;
+        }
+        Ok(())
+    }
+
+    /// Replaces a service by what it is with all that it extends, and returns it.
+    fn extended(
+        &mut self,
+        name: &str,
+        services: &mut Mapping,
+        within: &Within<'_>,
+        scope: &Scope,
+        chain: &mut Chain,
+    ) -> Result<Node, Stop> {
+        let Some(service) = services.get(name).cloned() else { return Err(Stop::Reported) };
+        if service.is_null() {
+            return Ok(service);
+        }
+        if service.as_mapping().is_none() {
+            let message = format!("`services.{name}` must be a mapping, not {}", service.kind());
+            return Err(wrong("schema", message, service.span));
+        }
+        let Some(reference) = reference(name, &service)? else { return Ok(service) };
+        let target = reference.file.as_ref().map(|file| self.local(file, scope));
+        let target_file = target.as_deref().unwrap_or(within.file);
+        if let Some(first) = chain.iter().position(|(file, known, _)| known == name && file == target_file) {
+            return Err(circle(&chain[first..], reference.at).into());
+        }
+        chain.push((target_file.to_owned(), name.to_owned(), reference.at));
+        let base = match &target {
+            None => {
+                self.known(&reference, services, name)?;
+                self.extended(&reference.service, services, within, scope, chain)?
+            }
+            Some(path) => {
+                let base = self.base(path, scope).map_err(|stop| at_reference(stop, reference.at))?;
+                let mut services = match base.services.clone().map(|services| services.value) {
+                    Some(Value::Mapping(services)) => services,
+                    _ => {
+                        let shown = self.reader.shown(path);
+                        return Err(wrong("unknown-service", format!("`{shown}` has no services"), reference.at));
+                    }
+                };
+                self.known(&reference, &services, name)?;
+                let within = Within { file: path, resets: &base.resets };
+                self.extended(&reference.service, &mut services, &within, scope, chain)?
+            }
+        };
+        chain.pop();
+        if base.is_null() {
+            return Ok(service);
+        }
+        let mut base = base;
+        within.resets.apply_to_service(name, &mut base);
+        let mut merged = merge::merge_service(base, service, name)?;
+        if let Some(merged) = merged.as_mapping_mut() {
+            merged.remove("extends");
+        }
+        if let Some(slot) = services.get_mut(name) {
+            *slot = merged.clone();
+        }
+        Ok(merged)
+    }
+
+    fn known(&self, reference: &Reference, services: &Mapping, name: &str) -> Result<(), Stop> {
+        if services.contains_key(&reference.service) {
+            return Ok(());
+        }
+        let file = reference.file.as_ref().map(|file| format!(" in `{file}`")).unwrap_or_default();
+        let message = format!("`services.{name}` extends `{}`, which is no service{file}", reference.service);
+        let mut problem = Diagnostic::error("unknown-service", message).at(reference.at, "");
+        if let Some(near) = did_you_mean(&reference.service, services.keys()) {
+            problem = problem.help(format!("did you mean `{near}`?"));
+        }
+        Err(problem.into())
+    }
+
+    /// A path of the file as an absolute one.
+    pub(super) fn local(&self, path: &str, scope: &Scope) -> PathBuf {
+        match (path.strip_prefix('~'), &self.home) {
+            (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => PathBuf::from(format!("{home}{rest}")),
+            _ => absolute(&scope.directory, Path::new(path)),
+        }
+    }
+}
+
+/// What a service extends.
+fn reference(name: &str, service: &Node) -> Result<Option<Reference>, Stop> {
+    let Some(extends) = service.get("extends") else { return Ok(None) };
+    let at = extends.span;
+    if let Some(service) = extends.as_str() {
+        return Ok(Some(Reference { service: service.to_owned(), file: None, at }));
+    }
+    let text = |key: &str| match extends.get(key) {
+        None => Ok(None),
+        Some(value) if value.is_null() => Ok(None),
+        Some(value) => match value.as_str() {
+            Some(text) => Ok(Some((text.to_owned(), value.span))),
+            None => {
+                let message = format!("`services.{name}.extends.{key}` must be a string, not {}", value.kind());
+                Err(wrong("schema", message, value.span))
+            }
+        },
+    };
+    let Some((service, at)) = text("service")? else {
+        let problem = Diagnostic::error("schema", format!("`services.{name}.extends` does not say which service"));
+        return Err(problem.at(at, "").help("write `extends: {service: NAME}`").into());
+    };
+    Ok(Some(Reference { service, file: text("file")?.map(|(file, _)| file), at }))
+}
+
+fn circle(chain: &[(PathBuf, String, Span)], at: Span) -> Diagnostic {
+    let names: Vec<&str> = chain.iter().map(|(_, name, _)| name.as_str()).collect();
+    let first = names.first().copied().unwrap_or_default();
+    let message = format!("services extend each other in a circle: {} -> {first}", names.join(" -> "));
+    let problem = Diagnostic::error("extends-cycle", message).at(at, "this closes the circle");
+    chain.iter().filter(|(_, _, span)| *span != at).fold(problem, |problem, (_, name, span)| {
+        problem.at(*span, format!("`{name}` extends this"))
+    })
+}
+
+/// A problem with a file that has no place of its own is shown where the file is named.
+pub(super) fn at_reference(stop: Stop, at: Span) -> Stop {
+    match stop {
+        Stop::Because(problem) if problem.labels.is_empty() => problem.at(at, "named here").into(),
+        other => other,
+    }
+}

@@ -1,0 +1,248 @@
+//! The order of steps from files to a project.
+//!
+//! Each file's documents go through the same steps one after the other, over what was merged so far; what follows
+//! works on the whole. An `include`d model goes through the steps of files on its own.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    rc::Rc,
+};
+
+use super::{
+    Environment, Files, LoadOptions, Skip,
+    canonical::{self, Unreadable},
+    casts, defaults,
+    files::{self, ConfigFile, Found, Reader},
+    interpolate,
+    merge::{self, Resets},
+    normalise, paths, resolve,
+    tree::{Mapping, Node},
+};
+use crate::{
+    diagnostic::{Diagnostic, Severity, SourceMap, Span},
+    project::Project,
+};
+
+/// What loading ends with.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The project; nothing where a diagnostic is an error.
+    pub project: Option<Project>,
+    /// Everything found wrong or doubtful, in the order it was found.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The files that the diagnostics point into.
+    pub sources: SourceMap,
+}
+
+/// Why a step does not go on.
+pub(super) enum Stop {
+    /// For a reason that is among the problems.
+    Reported,
+    /// For this one.
+    Because(Box<Diagnostic>),
+}
+
+impl From<Diagnostic> for Stop {
+    fn from(problem: Diagnostic) -> Self {
+        Self::Because(Box::new(problem))
+    }
+}
+
+/// Where a model lives and what it sees: the project, or something it includes.
+pub(super) struct Scope {
+    /// Absolute base of relative paths.
+    pub(super) directory: PathBuf,
+    /// What `${…}` is looked up in.
+    pub(super) environment: Environment,
+    /// The files on the way here, the including one last; each with the place that includes the next.
+    pub(super) included: Vec<PathBuf>,
+}
+
+/// The services of a file that others extend, and what it takes back itself.
+pub(super) struct BaseFile {
+    pub(super) services: Option<Node>,
+    pub(super) resets: Resets,
+}
+
+/// What the steps work with.
+pub(super) struct Loader<'a> {
+    pub(super) reader: Reader<'a>,
+    pub(super) skip: Skip,
+    pub(super) home: Option<String>,
+    pub(super) problems: Vec<Diagnostic>,
+    /// Files that were extended, by path and including directory.
+    pub(super) bases: HashMap<(PathBuf, PathBuf), Rc<BaseFile>>,
+}
+
+/// Which steps a file goes through.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// Part of a model.
+    Part,
+    /// Only there to be extended: neither checked nor extended itself.
+    Base,
+}
+
+/// Loads a project.
+pub fn load(files: &dyn Files, process: &Environment, options: &LoadOptions) -> Loaded {
+    let mut sources = SourceMap::default();
+    let mut loader = Loader {
+        reader: Reader { files, current_dir: &options.current_dir, sources: &mut sources },
+        skip: options.skip,
+        home: process.get("HOME").map(str::to_owned),
+        problems: Vec::new(),
+        bases: HashMap::new(),
+    };
+    let project = loader.project(process, options);
+    let mut diagnostics = loader.problems;
+    let project = match project {
+        Ok(project) => Some(project),
+        Err(Stop::Because(problem)) => {
+            diagnostics.push(*problem);
+            None
+        }
+        Err(Stop::Reported) => None,
+    };
+    diagnostics.dedup();
+    Loaded { project, diagnostics, sources }
+}
+
+impl Loader<'_> {
+    fn project(&mut self, process: &Environment, options: &LoadOptions) -> Result<Project, Stop> {
+        let Found { configs, directory, environment, environment_files, name } =
+            files::find(&mut self.reader, process, options, &mut self.problems)?;
+        let config_files = configs.iter().map(|config| config.path.clone()).collect();
+        let scope = Scope { directory, environment, included: Vec::new() };
+        let mut tree = self.model(configs, &scope)?;
+        if tree.as_mapping().is_none_or(Mapping::is_empty) {
+            let problem = Diagnostic::error("empty-file", "the Compose file is empty");
+            return Err(problem.at(tree.span, "").help("it needs at least `services:`").into());
+        }
+        if !self.skip.normalisation {
+            normalise::normalise(&mut tree, &name, &scope.environment);
+        }
+        let _ = (environment_files, name, config_files);
+        Err(Stop::Reported)
+    }
+
+    /// The steps of files, and what can be done before a model becomes part of a project.
+    pub(super) fn model(&mut self, configs: Vec<ConfigFile>, scope: &Scope) -> Result<Node, Stop> {
+        let mut tree: Option<Node> = None;
+        for config in configs {
+            let (merged, _) = self.file(config, scope, tree, Role::Part)?;
+            tree = merged;
+        }
+        let mut tree = tree.ok_or_else(|| {
+            Diagnostic::error("empty-file", "the Compose file is empty").help("it needs at least `services:`")
+        })?;
+        defaults::fill_in(&mut tree);
+        if !self.skip.path_resolution {
+            self.resolve_paths(&mut tree, &scope.directory)?;
+        }
+        resolve::environment(&mut tree, &scope.environment);
+        self.stop_at_errors()?;
+        Ok(tree)
+    }
+
+    /// A file that services extend, with its own paths made absolute.
+    pub(super) fn base(&mut self, path: &Path, scope: &Scope) -> Result<Rc<BaseFile>, Stop> {
+        let key = (path.to_owned(), scope.directory.clone());
+        if let Some(known) = self.bases.get(&key) {
+            return Ok(Rc::clone(known));
+        }
+        let config = self.reader.config(path.to_owned())?;
+        let (tree, resets) = self.file(config, scope, None, Role::Base)?;
+        let services = match tree {
+            None => None,
+            Some(mut tree) => {
+                let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
+                self.resolve_paths(&mut tree, &directory)?;
+                tree.as_mapping_mut().and_then(|tree| tree.remove("services"))
+            }
+        };
+        let base = Rc::new(BaseFile { services, resets });
+        self.bases.insert(key, Rc::clone(&base));
+        Ok(base)
+    }
+
+    fn file(
+        &mut self,
+        config: ConfigFile,
+        scope: &Scope,
+        mut tree: Option<Node>,
+        role: Role,
+    ) -> Result<(Option<Node>, Resets), Stop> {
+        let mut last = Resets::default();
+        for mut document in config.documents {
+            let resets = Resets::take(&mut document);
+            if document.as_mapping().is_none() {
+                let message = format!("a Compose file must be a mapping, not {}", document.kind());
+                return Err(Diagnostic::error("top-level", message).at(document.span, "").into());
+            }
+            if !self.skip.interpolation {
+                let sources = &*self.reader.sources;
+                self.problems.extend(interpolate::interpolate(&mut document, &scope.environment, sources));
+                casts::cast(&mut document, &mut self.problems);
+                self.stop_at_errors()?;
+            }
+            if role == Role::Part {
+                self.extend_services(&mut document, &config.path, scope, &resets)?;
+            }
+            if let Some(tree) = &mut tree {
+                resets.apply(tree);
+            }
+            if role == Role::Part {
+                self.include(&mut document, &config.path, scope)?;
+            }
+            let mut merged = match tree.take() {
+                Some(base) => merge::merge(base, document)?,
+                None => document,
+            };
+            self.whole(&mut merged, role)?;
+            tree = Some(merged);
+            last = resets;
+        }
+        Ok((tree, last))
+    }
+
+    /// The steps after each merge, on everything merged so far.
+    fn whole(&mut self, tree: &mut Node, role: Role) -> Result<(), Stop> {
+        merge::drop_duplicates(tree, &mut self.problems);
+        self.stop_at_errors()?;
+        if role == Role::Part {
+            self.remove_version(tree);
+        }
+        let unreadable = if self.skip.interpolation { Unreadable::Keep } else { Unreadable::Refuse };
+        canonical::canonicalise(tree, unreadable, &mut self.problems);
+        self.stop_at_errors()?;
+        merge::drop_duplicates(tree, &mut self.problems);
+        self.stop_at_errors()
+    }
+
+    fn remove_version(&mut self, tree: &mut Node) {
+        let Some(tree) = tree.as_mapping_mut() else { return };
+        let Some(entry) = tree.0.shift_remove("version") else { return };
+        let warning = Diagnostic::warning("obsolete-version", "`version` means nothing any more");
+        self.problems.push(warning.at(entry.key, "").help("remove this line"));
+    }
+
+    fn resolve_paths(&mut self, tree: &mut Node, directory: &Path) -> Result<(), Stop> {
+        let directory = directory.to_string_lossy();
+        let base = paths::Base { directory: &directory, home: self.home.as_deref(), files: self.reader.files };
+        base.resolve(tree, &mut self.problems);
+        self.stop_at_errors()
+    }
+
+    pub(super) fn stop_at_errors(&self) -> Result<(), Stop> {
+        if self.problems.iter().any(|problem| problem.severity == Severity::Error) {
+            return Err(Stop::Reported);
+        }
+        Ok(())
+    }
+}
+
+/// An error at a place, for steps that go no further.
+pub(super) fn wrong(code: &'static str, message: impl Into<String>, at: Span) -> Stop {
+    Diagnostic::error(code, message).at(at, "").into()
+}
