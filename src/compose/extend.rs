@@ -41,7 +41,11 @@ impl Loader<'_> {
             if services.is_null() {
                 return Ok(());
             }
-            return Err(wrong("schema", format!("`services` must be a mapping, not {}", services.kind()), at));
+            return Err(wrong(
+                "schema",
+                format!("`services` must be a mapping, not {}", services.kind()),
+                at,
+            ));
         };
         let names: Vec<String> = services.keys().map(str::to_owned).collect();
         for name in names {
@@ -86,7 +90,11 @@ impl Loader<'_> {
                     Some(Value::Mapping(services)) => services,
                     _ => {
                         let shown = self.reader.shown(path);
-                        return Err(wrong("unknown-service", format!("`{shown}` has no services"), reference.at));
+                        return Err(wrong(
+                            "unknown-service",
+                            format!("`{shown}` has no services"),
+                            reference.at,
+                        ));
                     }
                 };
                 self.known(&reference, &services, name)?;
@@ -126,7 +134,9 @@ impl Loader<'_> {
     /// A path of the file as an absolute one.
     pub(super) fn local(&self, path: &str, scope: &Scope) -> PathBuf {
         match (path.strip_prefix('~'), &self.home) {
-            (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => PathBuf::from(format!("{home}{rest}")),
+            (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => {
+                PathBuf::from(format!("{home}{rest}"))
+            }
             _ => absolute(&scope.directory, Path::new(path)),
         }
     }
@@ -145,13 +155,15 @@ fn reference(name: &str, service: &Node) -> Result<Option<Reference>, Stop> {
         Some(value) => match value.as_str() {
             Some(text) => Ok(Some((text.to_owned(), value.span))),
             None => {
-                let message = format!("`services.{name}.extends.{key}` must be a string, not {}", value.kind());
+                let message =
+                    format!("`services.{name}.extends.{key}` must be a string, not {}", value.kind());
                 Err(wrong("schema", message, value.span))
             }
         },
     };
     let Some((service, at)) = text("service")? else {
-        let problem = Diagnostic::error("schema", format!("`services.{name}.extends` does not say which service"));
+        let problem =
+            Diagnostic::error("schema", format!("`services.{name}.extends` does not say which service"));
         return Err(problem.at(at, "").help("write `extends: {service: NAME}`").into());
     };
     Ok(Some(Reference { service, file: text("file")?.map(|(file, _)| file), at }))
@@ -162,9 +174,10 @@ fn circle(chain: &[(PathBuf, String, Span)], at: Span) -> Diagnostic {
     let first = names.first().copied().unwrap_or_default();
     let message = format!("services extend each other in a circle: {} -> {first}", names.join(" -> "));
     let problem = Diagnostic::error("extends-cycle", message).at(at, "this closes the circle");
-    chain.iter().filter(|(_, _, span)| *span != at).fold(problem, |problem, (_, name, span)| {
-        problem.at(*span, format!("`{name}` extends this"))
-    })
+    chain
+        .iter()
+        .filter(|(_, _, span)| *span != at)
+        .fold(problem, |problem, (_, name, span)| problem.at(*span, format!("`{name}` extends this")))
 }
 
 /// A problem with a file that has no place of its own is shown where the file is named.

@@ -63,7 +63,8 @@ impl Reader<'_> {
         let shown = self.shown(path);
         let bytes = if path == Path::new("-") { self.files.read_stdin() } else { self.files.read(path) };
         let bytes = bytes.map_err(|error| {
-            let reason = if self.files.is_dir(path) { "it is a directory".to_owned() } else { error.to_string() };
+            let reason =
+                if self.files.is_dir(path) { "it is a directory".to_owned() } else { error.to_string() };
             Diagnostic::error("unreadable-file", format!("cannot read the {what} `{shown}`: {reason}"))
         })?;
         let name = if path == Path::new("-") { "<stdin>".to_owned() } else { shown };
@@ -115,8 +116,11 @@ impl Reader<'_> {
 /// A warning for each variable that a file of variables asks for in vain.
 pub(super) fn unset_warnings(unset: Vec<String>, file: FileId) -> impl Iterator<Item = Diagnostic> {
     unset.into_iter().map(move |name| {
-        Diagnostic::warning("unset-variable", format!("the variable `{name}` is not set; it becomes an empty text"))
-            .at(Span { file, start: 0, end: 0 }, "")
+        Diagnostic::warning(
+            "unset-variable",
+            format!("the variable `{name}` is not set; it becomes an empty text"),
+        )
+        .at(Span { file, start: 0, end: 0 }, "")
     })
 }
 
@@ -142,10 +146,15 @@ pub(super) fn find(
     if environment.get("PWD").is_none() {
         environment.set("PWD", current.display().to_string());
     }
-    let mut configs: Vec<PathBuf> = options.files.iter().map(|file| absolute(current, Path::new(file))).collect();
+    let mut configs: Vec<PathBuf> =
+        options.files.iter().map(|file| absolute(current, Path::new(file))).collect();
     let explicit = explicit_env_files(&environment, options);
     let env_files = |reader: &Reader<'_>, environment: &Environment, directory: &Path| {
-        if explicit.is_empty() { default_env_file(reader, environment, directory) } else { Ok(explicit.clone()) }
+        if explicit.is_empty() {
+            default_env_file(reader, environment, directory)
+        } else {
+            Ok(explicit.clone())
+        }
     };
 
     // Settings of Compose in an env file count as if the shell had set them.
@@ -218,7 +227,8 @@ fn default_env_file(
 
 /// The project directory, as far as it is known.
 fn working_dir(configs: &[PathBuf], options: &LoadOptions) -> PathBuf {
-    if let Some(directory) = options.project_directory.as_ref().filter(|given| !given.as_os_str().is_empty()) {
+    if let Some(directory) = options.project_directory.as_ref().filter(|given| !given.as_os_str().is_empty())
+    {
         return absolute(&options.current_dir, directory);
     }
     let first = configs.iter().find(|path| path.as_path() != Path::new("-"));
@@ -255,12 +265,14 @@ fn discover(
     for folder in directory.ancestors() {
         let mut found = Vec::new();
         for (names, kind) in [(MAIN, "Compose"), (OVERRIDE, "override")] {
-            let mut there = names.iter().map(|name| folder.join(name)).filter(|path| reader.files.exists(path));
+            let mut there =
+                names.iter().map(|name| folder.join(name)).filter(|path| reader.files.exists(path));
             let Some(first) = there.next() else { break };
             let others: Vec<String> = there.map(|path| format!("`{}`", reader.shown(&path))).collect();
             if !others.is_empty() {
                 let first = reader.shown(&first);
-                let message = format!("several {kind} files are here: `{first}` is used, not {}", others.join(", "));
+                let message =
+                    format!("several {kind} files are here: `{first}` is used, not {}", others.join(", "));
                 problems.push(Diagnostic::warning("several-files", message).help("choose with `-f`"));
             }
             found.push(first);
@@ -270,7 +282,8 @@ fn discover(
         }
     }
     let message = "no Compose file is here or in a directory above";
-    Err(Diagnostic::error("no-compose-file", message).help(format!("name one with `-f`, or create `{}`", MAIN[0])))
+    Err(Diagnostic::error("no-compose-file", message)
+        .help(format!("name one with `-f`, or create `{}`", MAIN[0])))
 }
 
 /// The name from the command line, the environment, the files, or the directory.
@@ -295,7 +308,8 @@ fn project_name(
     };
     let mut names = configs.iter().flat_map(|config| config.documents.iter().filter_map(named));
     let is_named = configs.iter().any(|config| config.documents.first().and_then(named).is_some());
-    let folder = directory.file_name().map(|name| normalise_name(&name.to_string_lossy())).unwrap_or_default();
+    let folder =
+        directory.file_name().map(|name| normalise_name(&name.to_string_lossy())).unwrap_or_default();
     let fallback = if is_named { String::new() } else { folder };
     let Some((text, span)) = names.by_ref().last() else {
         return not_empty(fallback, None);
@@ -307,7 +321,9 @@ fn project_name(
     let text = interpolate::substitute(&text, &lookup, &mut Vec::new()).map_err(|error| {
         let message = match error {
             TemplateError::Invalid => "`name` has a `${` that is no variable".to_owned(),
-            TemplateError::Required { name, .. } => format!("`name` needs the variable `{name}`, which is not set"),
+            TemplateError::Required { name, .. } => {
+                format!("`name` needs the variable `{name}`, which is not set")
+            }
         };
         Diagnostic::error("interpolation", message).at(span, "")
     })?;

@@ -65,7 +65,8 @@ impl Loader<'_> {
         if paths.is_empty() {
             return Err(wrong("schema", "an item of `include` has no `path`", at));
         }
-        let project_directory = texts(item.get("project_directory"))?.into_iter().next().map(|(text, _)| text);
+        let project_directory =
+            texts(item.get("project_directory"))?.into_iter().next().map(|(text, _)| text);
         Ok(Include { paths, project_directory, env_files: texts(item.get("env_file"))?, at })
     }
 
@@ -105,7 +106,11 @@ impl Loader<'_> {
         let files = self.reader.files;
         if include.env_files.is_empty() {
             let beside = directory.join(".env");
-            return Ok(if files.exists(&beside) && !files.is_dir(&beside) { vec![beside] } else { Vec::new() });
+            return Ok(if files.exists(&beside) && !files.is_dir(&beside) {
+                vec![beside]
+            } else {
+                Vec::new()
+            });
         }
         let mut paths = Vec::new();
         for (path, at) in &include.env_files {
@@ -143,7 +148,10 @@ fn import(tree: &mut Node, kind: &str, from: &Node, include: Span) -> Result<(),
         match into.entry(name) {
             Some(own) if own.value.same_as(&entry.value) => {}
             Some(own) => {
-                let problem = Diagnostic::error("include-conflict", format!("`{kind}.{name}` is also included, and differs"));
+                let problem = Diagnostic::error(
+                    "include-conflict",
+                    format!("`{kind}.{name}` is also included, and differs"),
+                );
                 return Err(problem
                     .at(own.key, "defined here")
                     .at(entry.key, "and in the included file")

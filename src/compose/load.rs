@@ -16,23 +16,32 @@ use super::{
     files::{self, ConfigFile, Found, Reader},
     interpolate,
     merge::{self, Resets},
-    normalise, paths, resolve,
+    normalise, paths, resolve, schema,
     tree::{Mapping, Node},
 };
-use crate::{
-    diagnostic::{Diagnostic, Severity, SourceMap, Span},
-    project::Project,
-};
+use crate::diagnostic::{Diagnostic, Severity, SourceMap, Span};
 
-/// What loading ends with.
+/// What loading the files ends with, before anything is decoded.
 #[derive(Debug)]
-pub struct Loaded {
-    /// The project; nothing where a diagnostic is an error.
-    pub project: Option<Project>,
+pub struct LoadedTree {
+    /// The merged tree in canonical form; nothing where a diagnostic is an error.
+    pub tree: Option<Node>,
+    /// The project's name.
+    pub name: String,
     /// Everything found wrong or doubtful, in the order it was found.
     pub diagnostics: Vec<Diagnostic>,
     /// The files that the diagnostics point into.
     pub sources: SourceMap,
+}
+
+/// A merged tree and what it was made from.
+struct Merged {
+    tree: Node,
+    name: String,
+    directory: PathBuf,
+    environment: Environment,
+    environment_files: Vec<PathBuf>,
+    config_files: Vec<PathBuf>,
 }
 
 /// Why a step does not go on.
@@ -84,46 +93,65 @@ enum Role {
     Base,
 }
 
-/// Loads a project.
-pub fn load(files: &dyn Files, process: &Environment, options: &LoadOptions) -> Loaded {
+/// Loads the files of a project into one tree, for those who want to see it as it is written.
+pub fn load_tree(files: &dyn Files, process: &Environment, options: &LoadOptions) -> LoadedTree {
     let mut sources = SourceMap::default();
-    let mut loader = Loader {
-        reader: Reader { files, current_dir: &options.current_dir, sources: &mut sources },
-        skip: options.skip,
-        home: process.get("HOME").map(str::to_owned),
-        problems: Vec::new(),
-        bases: HashMap::new(),
-    };
-    let project = loader.project(process, options);
-    let mut diagnostics = loader.problems;
-    let project = match project {
-        Ok(project) => Some(project),
-        Err(Stop::Because(problem)) => {
-            diagnostics.push(*problem);
-            None
-        }
-        Err(Stop::Reported) => None,
-    };
-    diagnostics.dedup();
-    Loaded { project, diagnostics, sources }
+    let mut loader = Loader::new(files, process, options, &mut sources);
+    let merged = loader.merged(process, options);
+    let (merged, diagnostics) = loader.end(merged);
+    let (tree, name) = merged.map(|merged| (merged.tree, merged.name)).unzip();
+    LoadedTree { tree, name: name.unwrap_or_default(), diagnostics, sources }
 }
 
-impl Loader<'_> {
-    fn project(&mut self, process: &Environment, options: &LoadOptions) -> Result<Project, Stop> {
+impl<'a> Loader<'a> {
+    fn new(
+        files: &'a dyn Files,
+        process: &Environment,
+        options: &'a LoadOptions,
+        sources: &'a mut SourceMap,
+    ) -> Self {
+        Self {
+            reader: Reader { files, current_dir: &options.current_dir, sources },
+            skip: options.skip,
+            home: process.get("HOME").map(str::to_owned),
+            problems: Vec::new(),
+            bases: HashMap::new(),
+        }
+    }
+
+    /// What came out, and all that is to be said about it.
+    fn end<T>(mut self, result: Result<T, Stop>) -> (Option<T>, Vec<Diagnostic>) {
+        let value = match result {
+            Ok(value) => Some(value),
+            Err(Stop::Reported) => None,
+            Err(Stop::Because(problem)) => {
+                self.problems.push(*problem);
+                None
+            }
+        };
+        let mut said: Vec<Diagnostic> = Vec::new();
+        for problem in self.problems {
+            if !said.contains(&problem) {
+                said.push(problem);
+            }
+        }
+        (value, said)
+    }
+
+    fn merged(&mut self, process: &Environment, options: &LoadOptions) -> Result<Merged, Stop> {
         let Found { configs, directory, environment, environment_files, name } =
             files::find(&mut self.reader, process, options, &mut self.problems)?;
         let config_files = configs.iter().map(|config| config.path.clone()).collect();
         let scope = Scope { directory, environment, included: Vec::new() };
         let mut tree = self.model(configs, &scope)?;
         if tree.as_mapping().is_none_or(Mapping::is_empty) {
-            let problem = Diagnostic::error("empty-file", "the Compose file is empty");
-            return Err(problem.at(tree.span, "").help("it needs at least `services:`").into());
+            return Err(empty().into());
         }
         if !self.skip.normalisation {
             normalise::normalise(&mut tree, &name, &scope.environment);
         }
-        let _ = (environment_files, name, config_files);
-        Err(Stop::Reported)
+        let Scope { directory, environment, .. } = scope;
+        Ok(Merged { tree, name, directory, environment, environment_files, config_files })
     }
 
     /// The steps of files, and what can be done before a model becomes part of a project.
@@ -133,9 +161,7 @@ impl Loader<'_> {
             let (merged, _) = self.file(config, scope, tree, Role::Part)?;
             tree = merged;
         }
-        let mut tree = tree.ok_or_else(|| {
-            Diagnostic::error("empty-file", "the Compose file is empty").help("it needs at least `services:`")
-        })?;
+        let mut tree = tree.ok_or_else(empty)?;
         defaults::fill_in(&mut tree);
         if !self.skip.path_resolution {
             self.resolve_paths(&mut tree, &scope.directory)?;
@@ -211,6 +237,8 @@ impl Loader<'_> {
         merge::drop_duplicates(tree, &mut self.problems);
         self.stop_at_errors()?;
         if role == Role::Part {
+            self.problems.extend(schema::validate(tree));
+            self.stop_at_errors()?;
             self.remove_version(tree);
         }
         let unreadable = if self.skip.interpolation { Unreadable::Keep } else { Unreadable::Refuse };
@@ -229,7 +257,8 @@ impl Loader<'_> {
 
     fn resolve_paths(&mut self, tree: &mut Node, directory: &Path) -> Result<(), Stop> {
         let directory = directory.to_string_lossy();
-        let base = paths::Base { directory: &directory, home: self.home.as_deref(), files: self.reader.files };
+        let base =
+            paths::Base { directory: &directory, home: self.home.as_deref(), files: self.reader.files };
         base.resolve(tree, &mut self.problems);
         self.stop_at_errors()
     }
@@ -240,6 +269,10 @@ impl Loader<'_> {
         }
         Ok(())
     }
+}
+
+fn empty() -> Diagnostic {
+    Diagnostic::error("empty-file", "the Compose file is empty").help("it needs at least `services:`")
 }
 
 /// An error at a place, for steps that go no further.

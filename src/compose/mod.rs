@@ -25,4 +25,5 @@ mod units;
 mod words;
 pub mod yaml;
 
+pub use load::{LoadedTree, load_tree};
 pub use source::{Environment, Files, LoadOptions, Skip};

@@ -199,7 +199,8 @@ impl Node {
                 left.len() == right.len() && left.iter().zip(right).all(|(left, right)| left.same_as(right))
             }
             (Value::Mapping(left), Value::Mapping(right)) => {
-                let same = |key: &str, entry: &Entry| right.get(key).is_some_and(|value| entry.value.same_as(value));
+                let same =
+                    |key: &str, entry: &Entry| right.get(key).is_some_and(|value| entry.value.same_as(value));
                 left.len() == right.len() && left.iter().all(|(key, entry)| same(key, entry))
             }
             (left, right) => left == right,

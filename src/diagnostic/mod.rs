@@ -3,9 +3,11 @@
 //! *Owns* [`Diagnostic`], [`Span`] and the [`SourceMap`] that spans point into, and their rendering. *Must not know*
 //! Compose, Docker, or terminals (colour is a parameter).
 
+mod render;
 mod source;
 mod suggestion;
 
+pub use render::{render, render_all};
 pub use source::*;
 pub use suggestion::*;
 
