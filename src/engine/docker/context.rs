@@ -273,7 +273,7 @@ mod tests {
 
     fn options(variables: &[(&str, &str)]) -> ConnectOptions {
         ConnectOptions {
-            config_dir: PathBuf::from("/home/me/.docker"),
+            config_dir: PathBuf::from("/cfg"),
             environment: variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
             ..ConnectOptions::default()
         }

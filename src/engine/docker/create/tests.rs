@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    engine::{ContainerRequest, InheritedVolume, OneOff},
+    engine::{ContainerRequest, EngineErrorKind, EngineInfo, InheritedVolume, OneOff},
     project::*,
 };
 

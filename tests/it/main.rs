@@ -1,0 +1,3 @@
+//! Tests of the whole crate against its surroundings, in one binary.
+
+mod docker_engine;
