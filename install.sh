@@ -112,15 +112,18 @@ advise_engine() {
 # Whether version $1 is at least version $2.
 at_least() { [[ $(printf '%s\n' "$2" "$1" | sort -V | head -n 1) == "$2" ]]; }
 
+wanted_rust() { sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml; }
+
 rust_is_new_enough() {
-  local wanted found
-  wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+  local found
   have cargo && have rustc || return 1
   found=$(rustc --version 2>/dev/null | cut -d ' ' -f 2)
-  [[ -n $found ]] && at_least "$found" "$wanted"
+  [[ -n $found ]] && at_least "$found" "$(wanted_rust)"
 }
 
 need_rust() {
+  local wanted installer
+  wanted=$(wanted_rust)
   if ! have cc; then
     have apt-get || die "a C compiler is needed to build" "Install one (gcc or clang), then run install.sh again."
     apt_install gcc libc6-dev
@@ -130,22 +133,22 @@ need_rust() {
   export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
   rust_is_new_enough && return
   if have rustup; then
-    say "updating Rust: rustup update stable"
-    rustup update stable >&2 || die "Rust is too old, and 'rustup update stable' failed" "Check the network, then run install.sh again."
-    rustup default stable >&2
+    say "installing Rust $wanted beside the one that is there: rustup toolchain install $wanted"
+    rustup toolchain install "$wanted" --profile minimal >&2 \
+      || die "rustup could not install Rust $wanted" "Check the network, then run install.sh again."
+    export RUSTUP_TOOLCHAIN=$wanted
   else
     if ! have curl && have apt-get; then apt_install curl ca-certificates; fi
     have curl || die "Rust is missing, and so is curl to install it" "Install Rust (https://rustup.rs), then run install.sh again."
-    say "installing Rust for you, through rustup, into ${CARGO_HOME:-$HOME/.cargo}"
-    local installer
+    say "installing Rust $wanted for you, through rustup, into ${CARGO_HOME:-$HOME/.cargo}"
     installer=$(mktemp)
-    if ! { curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs -o "$installer" \
-      && sh "$installer" -y --profile minimal --no-modify-path -q >&2; }; then
+    if ! { curl --proto '=https' --tlsv1.2 -sSf https://static.rust-lang.org/rustup/rustup-init.sh -o "$installer" \
+      && sh "$installer" -y --profile minimal --default-toolchain "$wanted" --no-modify-path -q >/dev/null; }; then
       die "Rust could not be installed through rustup" "Install Rust (https://rustup.rs), then run install.sh again."
     fi
     rm -f "$installer"
   fi
-  rust_is_new_enough || die "this needs a newer Rust than $(rustc --version 2>/dev/null || echo none)" "Run: rustup update stable"
+  rust_is_new_enough || die "this needs Rust $wanted or later" "Install it (https://rustup.rs), then run install.sh again."
 }
 
 build() {
