@@ -6,6 +6,7 @@
 
 mod canonical;
 mod casts;
+mod check;
 mod decode;
 mod defaults;
 pub mod dotenv;

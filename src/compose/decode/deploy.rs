@@ -9,10 +9,11 @@ use crate::{
     },
 };
 
-pub(super) fn deploy(fields: &Fields<'_>) -> Deploy {
+/// `scale` is the service's own; Compose writes it into `replicas` too.
+pub(super) fn deploy(fields: &Fields<'_>, scale: Option<u32>) -> Deploy {
     Deploy {
         mode: fields.text("mode"),
-        replicas: fields.number("replicas"),
+        replicas: fields.number("replicas").or(scale),
         labels: fields.mapping("labels"),
         update_config: fields.object("update_config").map(|fields| update_config(&fields)),
         rollback_config: fields.object("rollback_config").map(|fields| update_config(&fields)),

@@ -17,6 +17,7 @@ use crate::project::{Dependency, Service, ServiceOrch};
 
 #[expect(clippy::too_many_lines, reason = "one line for each attribute of the specification")]
 pub(super) fn service(name: &str, fields: &Fields<'_>) -> Service {
+    let scale = fields.number("scale");
     Service {
         name: name.to_owned(),
         profiles: fields.texts("profiles"),
@@ -43,7 +44,7 @@ pub(super) fn service(name: &str, fields: &Fields<'_>) -> Service {
         container_name: fields.text("container_name"),
         credential_spec: fields.object("credential_spec").map(|fields| credential_spec(&fields)),
         depends_on: depends_on(fields),
-        deploy: fields.object("deploy").map(|fields| deploy(&fields)),
+        deploy: fields.object("deploy").map(|fields| deploy(&fields, scale)),
         device_cgroup_rules: fields.texts("device_cgroup_rules"),
         devices: fields.objects("devices", device),
         dns: fields.texts("dns"),
@@ -88,7 +89,7 @@ pub(super) fn service(name: &str, fields: &Fields<'_>) -> Service {
         read_only: fields.is_on("read_only"),
         restart: fields.text("restart"),
         runtime: fields.text("runtime"),
-        scale: fields.number("scale"),
+        scale,
         secrets: fields.objects("secrets", file_reference),
         security_opt: fields.texts("security_opt"),
         shm_size: fields.bytes("shm_size"),
