@@ -4,6 +4,7 @@ pub mod compose;
 pub mod diagnostic;
 pub mod engine;
 pub mod event;
+pub mod executor;
 pub mod health;
 pub mod plan;
 pub mod probe;

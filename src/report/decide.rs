@@ -110,13 +110,15 @@ impl Display {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        ProgressMode::{Json, Plain, Tty},
+        *,
+    };
 
     #[test]
     fn only_a_real_terminal_gets_a_live_display() {
         let terminal =
             DisplayFacts { stdout_terminal: true, stderr_terminal: true, ..DisplayFacts::default() };
-        use ProgressMode::{Json, Plain, Tty};
         for (name, facts, progress, out_colour, err_colour) in [
             ("terminal", terminal, Tty, true, true),
             ("pipe", DisplayFacts::default(), Plain, false, false),
