@@ -119,6 +119,30 @@ fn files_are_read_in_one_go() {
 }
 
 #[test]
+fn every_example_is_used_by_a_test() {
+    let tests: String = tree()
+        .into_iter()
+        .filter(|path| path.starts_with("tests/") && path.ends_with(".rs"))
+        .map(|path| fs::read_to_string(root().join(path)).unwrap())
+        .collect();
+    let mut names = BTreeSet::new();
+    for path in tree() {
+        if let Some((name, "compose.yaml")) =
+            path.strip_prefix("compose-examples/").and_then(|path| path.split_once('/'))
+        {
+            names.insert(name.to_owned());
+        }
+    }
+    assert!(!names.is_empty(), "no examples found");
+    let unused: Vec<_> = names
+        .into_iter()
+        .filter(|name| !tests.contains(&format!("\"{name}\"")))
+        .map(|n| format!("{n}: in no test"))
+        .collect();
+    assert_none(&unused);
+}
+
+#[test]
 fn every_example_says_what_it_shows() {
     let silent: Vec<_> = tree()
         .into_iter()

@@ -1,3 +1,4 @@
 //! Tests of the whole crate against its surroundings, in one binary.
 
 mod docker_engine;
+mod examples;

@@ -1,0 +1,116 @@
+//! The examples and the README: every file in them is read without a complaint, and what they claim holds.
+
+use std::{collections::BTreeMap, path::Path};
+
+use docker_orch::{
+    cli::LocalFiles,
+    compose::{Environment, LoadOptions, load_tree},
+    diagnostic::render_all,
+};
+
+const EXAMPLES: [&str; 5] = ["quickstart", "five-wave", "two-phase", "ci", "gpu-serving"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What is wrong with a Compose file, as a user would see it.
+fn complaints(file: &Path) -> String {
+    let options = LoadOptions {
+        current_dir: root().to_owned(),
+        files: vec![file.display().to_string()],
+        ..LoadOptions::default()
+    };
+    let loaded = load_tree(&LocalFiles, &Environment::default(), &options);
+    assert!(loaded.tree.is_some() || !loaded.diagnostics.is_empty());
+    render_all(&loaded.diagnostics, &loaded.sources, false)
+}
+
+#[test]
+fn every_example_is_read_without_a_complaint() {
+    for name in EXAMPLES {
+        assert_eq!(
+            complaints(&root().join("compose-examples").join(name).join("compose.yaml")),
+            "",
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn every_snippet_of_the_readme_is_a_compose_file() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let snippets: Vec<&str> =
+        readme.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(snippets.len() >= 4, "the snippets were not found");
+    let folder = tempfile::tempdir().unwrap();
+    for snippet in snippets {
+        let file = folder.path().join("compose.yaml");
+        std::fs::write(&file, snippet).unwrap();
+        assert_eq!(complaints(&file), "", "{snippet}");
+    }
+}
+
+#[test]
+fn the_readme_lists_every_example() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    for name in EXAMPLES {
+        assert!(readme.contains(&format!("`compose-examples/{name}`")), "{name}");
+    }
+}
+
+/// How long a service of the five-wave example takes, and what it waits for.
+struct Timed {
+    takes: f64,
+    after: Vec<String>,
+}
+
+fn seconds(text: &str) -> f64 {
+    match text.strip_suffix("ms") {
+        Some(ms) => ms.parse::<f64>().unwrap() / 1000.0,
+        None => text.strip_suffix('s').unwrap().parse().unwrap(),
+    }
+}
+
+fn five_wave() -> (serde_yaml::Value, BTreeMap<String, Timed>) {
+    let text = std::fs::read_to_string(root().join("compose-examples/five-wave/compose.yaml")).unwrap();
+    let file: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
+    let mut services = BTreeMap::new();
+    for (name, service) in file["services"].as_mapping().unwrap() {
+        let words: Vec<&str> = service["command"].as_str().unwrap().split_whitespace().collect();
+        let takes = words
+            .windows(2)
+            .filter(|pair| ["--ready-after", "--stage"].contains(&pair[0]))
+            .map(|pair| seconds(pair[1].rsplit('=').next().unwrap()))
+            .fold(0.0, f64::max);
+        let after = service["depends_on"].as_mapping().map_or_else(Vec::new, |dependencies| {
+            dependencies.keys().map(|key| key.as_str().unwrap().to_owned()).collect()
+        });
+        services.insert(name.as_str().unwrap().to_owned(), Timed { takes, after });
+    }
+    (file, services)
+}
+
+/// When a service can be ready, where its wave opens at `opens`.
+fn ready_at(name: &str, services: &BTreeMap<String, Timed>, opened: &BTreeMap<String, f64>) -> f64 {
+    let service = &services[name];
+    let gates = service.after.iter().map(|before| ready_at(before, services, opened));
+    gates.fold(opened.get(name).copied().unwrap_or(0.0), f64::max) + service.takes
+}
+
+#[test]
+fn the_five_waves_take_as_long_as_the_file_says() {
+    let (file, services) = five_wave();
+    let mut opened = BTreeMap::new();
+    let mut opens = 0.0;
+    for wave in file["x-orch"]["waves"].as_sequence().unwrap() {
+        let names: Vec<&str> =
+            wave["services"].as_sequence().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+        opened.extend(names.iter().map(|name| ((*name).to_owned(), opens)));
+        opens = names.iter().map(|name| ready_at(name, &services, &opened)).fold(opens, f64::max);
+    }
+    let sum: f64 = services.values().map(|service| service.takes).sum();
+    assert_eq!(services.len(), 30);
+    assert!((43.5..45.5).contains(&sum), "one after the other they take {sum} s");
+    assert!((10.0..12.0).contains(&opens), "the longest chain takes {opens} s");
+}
