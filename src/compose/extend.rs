@@ -15,6 +15,7 @@ type Chain = Vec<(PathBuf, String, Span)>;
 
 /// The file whose services are being looked at.
 struct Within<'a> {
+    scope: &'a Scope,
     file: &'a Path,
     resets: &'a Resets,
 }
@@ -49,8 +50,8 @@ impl Loader<'_> {
         };
         let names: Vec<String> = services.keys().map(str::to_owned).collect();
         for name in names {
-            let within = Within { file, resets };
-            self.extended(&name, services, &within, scope, &mut Chain::new())?;
+            let within = Within { scope, file, resets };
+            self.extended(&name, services, &within, &mut Chain::new())?;
         }
         Ok(())
     }
@@ -61,7 +62,6 @@ impl Loader<'_> {
         name: &str,
         services: &mut Mapping,
         within: &Within<'_>,
-        scope: &Scope,
         chain: &mut Chain,
     ) -> Result<Node, Stop> {
         let Some(service) = services.get(name).cloned() else { return Err(Stop::Reported) };
@@ -73,7 +73,7 @@ impl Loader<'_> {
             return Err(wrong("schema", message, service.span));
         }
         let Some(reference) = reference(name, &service)? else { return Ok(service) };
-        let target = reference.file.as_ref().map(|file| self.local(file, scope));
+        let target = reference.file.as_ref().map(|file| self.local(file, within.scope));
         let target_file = target.as_deref().unwrap_or(within.file);
         if let Some(first) = chain.iter().position(|(file, known, _)| known == name && file == target_file) {
             return Err(circle(&chain[first..], reference.at).into());
@@ -81,25 +81,19 @@ impl Loader<'_> {
         chain.push((target_file.to_owned(), name.to_owned(), reference.at));
         let base = match &target {
             None => {
-                self.known(&reference, services, name)?;
-                self.extended(&reference.service, services, within, scope, chain)?
+                known(&reference, services, name)?;
+                self.extended(&reference.service, services, within, chain)?
             }
             Some(path) => {
-                let base = self.base(path, scope).map_err(|stop| at_reference(stop, reference.at))?;
-                let mut services = match base.services.clone().map(|services| services.value) {
-                    Some(Value::Mapping(services)) => services,
-                    _ => {
-                        let shown = self.reader.shown(path);
-                        return Err(wrong(
-                            "unknown-service",
-                            format!("`{shown}` has no services"),
-                            reference.at,
-                        ));
-                    }
+                let base = self.base(path, within.scope).map_err(|stop| at_reference(stop, reference.at))?;
+                let Some(Value::Mapping(mut services)) = base.services.clone().map(|services| services.value)
+                else {
+                    let shown = self.reader.shown(path);
+                    return Err(wrong("unknown-service", format!("`{shown}` has no services"), reference.at));
                 };
-                self.known(&reference, &services, name)?;
-                let within = Within { file: path, resets: &base.resets };
-                self.extended(&reference.service, &mut services, &within, scope, chain)?
+                known(&reference, &services, name)?;
+                let within = Within { scope: within.scope, file: path, resets: &base.resets };
+                self.extended(&reference.service, &mut services, &within, chain)?
             }
         };
         chain.pop();
@@ -118,19 +112,6 @@ impl Loader<'_> {
         Ok(merged)
     }
 
-    fn known(&self, reference: &Reference, services: &Mapping, name: &str) -> Result<(), Stop> {
-        if services.contains_key(&reference.service) {
-            return Ok(());
-        }
-        let file = reference.file.as_ref().map(|file| format!(" in `{file}`")).unwrap_or_default();
-        let message = format!("`services.{name}` extends `{}`, which is no service{file}", reference.service);
-        let mut problem = Diagnostic::error("unknown-service", message).at(reference.at, "");
-        if let Some(near) = did_you_mean(&reference.service, services.keys()) {
-            problem = problem.help(format!("did you mean `{near}`?"));
-        }
-        Err(problem.into())
-    }
-
     /// A path of the file as an absolute one.
     pub(super) fn local(&self, path: &str, scope: &Scope) -> PathBuf {
         match (path.strip_prefix('~'), &self.home) {
@@ -140,6 +121,20 @@ impl Loader<'_> {
             _ => absolute(&scope.directory, Path::new(path)),
         }
     }
+}
+
+/// Whether what is extended is there.
+fn known(reference: &Reference, services: &Mapping, name: &str) -> Result<(), Stop> {
+    if services.contains_key(&reference.service) {
+        return Ok(());
+    }
+    let file = reference.file.as_ref().map(|file| format!(" in `{file}`")).unwrap_or_default();
+    let message = format!("`services.{name}` extends `{}`, which is no service{file}", reference.service);
+    let mut problem = Diagnostic::error("unknown-service", message).at(reference.at, "");
+    if let Some(near) = did_you_mean(&reference.service, services.keys()) {
+        problem = problem.help(format!("did you mean `{near}`?"));
+    }
+    Err(problem.into())
 }
 
 /// What a service extends.

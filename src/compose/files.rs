@@ -25,8 +25,6 @@ const OVERRIDE: [&str; 4] = [
 pub(super) struct ConfigFile {
     /// Absolute; `-` for standard input.
     pub(super) path: PathBuf,
-    /// Its place in the source map.
-    pub(super) file: FileId,
     /// Its documents.
     pub(super) documents: Vec<Node>,
 }
@@ -84,7 +82,7 @@ impl Reader<'_> {
     pub(super) fn config(&mut self, path: PathBuf) -> Result<ConfigFile, Diagnostic> {
         let file = self.text(&path, "Compose file")?;
         let documents = yaml::documents(file, self.sources)?;
-        Ok(ConfigFile { path, file, documents })
+        Ok(ConfigFile { path, documents })
     }
 
     /// The variables of files of `NAME=value` lines, later files over earlier ones.
@@ -306,12 +304,12 @@ fn project_name(
         let name = node.get("name")?;
         Some((name.value.scalar_text()?, name.span)).filter(|(text, _)| !text.is_empty())
     };
-    let mut names = configs.iter().flat_map(|config| config.documents.iter().filter_map(named));
+    let mut given_names = configs.iter().flat_map(|config| config.documents.iter().filter_map(named));
     let is_named = configs.iter().any(|config| config.documents.first().and_then(named).is_some());
     let folder =
         directory.file_name().map(|name| normalise_name(&name.to_string_lossy())).unwrap_or_default();
     let fallback = if is_named { String::new() } else { folder };
-    let Some((text, span)) = names.by_ref().last() else {
+    let Some((text, span)) = given_names.by_ref().last() else {
         return not_empty(fallback, None);
     };
     if options.skip.interpolation {

@@ -12,14 +12,17 @@ use std::{
 use super::{
     Environment, Files, LoadOptions, Skip,
     canonical::{self, Unreadable},
-    casts, defaults,
+    casts, decode, defaults,
     files::{self, ConfigFile, Found, Reader},
     interpolate,
     merge::{self, Resets},
-    normalise, paths, resolve, schema,
+    normalise, paths, profiles, resolve, schema,
     tree::{Mapping, Node},
 };
-use crate::diagnostic::{Diagnostic, Severity, SourceMap, Span};
+use crate::{
+    diagnostic::{Diagnostic, Severity, SourceMap, Span},
+    project::Project,
+};
 
 /// What loading the files ends with, before anything is decoded.
 #[derive(Debug)]
@@ -28,6 +31,17 @@ pub struct LoadedTree {
     pub tree: Option<Node>,
     /// The project's name.
     pub name: String,
+    /// Everything found wrong or doubtful, in the order it was found.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The files that the diagnostics point into.
+    pub sources: SourceMap,
+}
+
+/// What loading a project ends with.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The project; nothing where a diagnostic is an error.
+    pub project: Option<Project>,
     /// Everything found wrong or doubtful, in the order it was found.
     pub diagnostics: Vec<Diagnostic>,
     /// The files that the diagnostics point into.
@@ -93,6 +107,15 @@ enum Role {
     Base,
 }
 
+/// Loads a project: its files merged, decoded, checked, and narrowed to the services that take part.
+pub fn load(files: &dyn Files, process: &Environment, options: &LoadOptions) -> Loaded {
+    let mut sources = SourceMap::default();
+    let mut loader = Loader::new(files, process, options, &mut sources);
+    let project = loader.project(process, options);
+    let (project, diagnostics) = loader.end(project);
+    Loaded { project, diagnostics, sources }
+}
+
 /// Loads the files of a project into one tree, for those who want to see it as it is written.
 pub fn load_tree(files: &dyn Files, process: &Environment, options: &LoadOptions) -> LoadedTree {
     let mut sources = SourceMap::default();
@@ -136,6 +159,30 @@ impl<'a> Loader<'a> {
             }
         }
         (value, said)
+    }
+
+    fn project(&mut self, process: &Environment, options: &LoadOptions) -> Result<Project, Stop> {
+        let merged = self.merged(process, options)?;
+        let (mut project, problems) = decode::project(&merged.tree, &merged.name, &merged.environment);
+        self.problems.extend(problems);
+        self.stop_at_errors()?;
+        project.compatibility =
+            options.compatibility || is_true(merged.environment.get("COMPOSE_COMPATIBILITY"));
+        project.working_dir = merged.directory;
+        project.config_files = merged.config_files;
+        project.environment_files = merged.environment_files;
+        let active = active_profiles(options, &merged.environment);
+        profiles::apply(&mut project, &active);
+        resolve::label_files(&mut project, &mut self.reader)?;
+        profiles::select(&mut project, &options.services, &active)?;
+        if !self.skip.pruning {
+            profiles::prune(&mut project);
+        }
+        if !self.skip.env_resolution {
+            resolve::env_files(&mut project, &mut self.reader, &mut self.problems)?;
+        }
+        self.stop_at_errors()?;
+        Ok(project)
     }
 
     fn merged(&mut self, process: &Environment, options: &LoadOptions) -> Result<Merged, Stop> {
@@ -269,6 +316,20 @@ impl<'a> Loader<'a> {
         }
         Ok(())
     }
+}
+
+/// The profiles of the command line, else those of the environment.
+fn active_profiles(options: &LoadOptions, environment: &Environment) -> Vec<String> {
+    if !options.profiles.is_empty() {
+        return options.profiles.clone();
+    }
+    let listed = environment.get("COMPOSE_PROFILES").unwrap_or_default();
+    listed.split(',').map(|profile| profile.trim().to_owned()).collect()
+}
+
+/// Whether a switch in the environment is on.
+fn is_true(text: Option<&str>) -> bool {
+    text.is_some_and(|text| matches!(text.to_lowercase().as_str(), "1" | "t" | "true" | "y"))
 }
 
 fn empty() -> Diagnostic {

@@ -18,6 +18,7 @@ mod load;
 mod merge;
 mod normalise;
 mod paths;
+mod profiles;
 mod resolve;
 mod schema;
 mod source;
@@ -26,5 +27,5 @@ mod units;
 mod words;
 pub mod yaml;
 
-pub use load::{LoadedTree, load_tree};
+pub use load::{Loaded, LoadedTree, load, load_tree};
 pub use source::{Environment, Files, LoadOptions, Skip};
