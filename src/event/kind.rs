@@ -121,6 +121,12 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         total: Option<u64>,
     },
+    /// Everything that was asked for is ready. An attached run goes on and watches.
+    Ready {
+        /// Services that are not as they should be.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        degraded: Vec<String>,
+    },
     /// Somebody asks the run to end.
     CancelRequested {
         /// Why.
@@ -280,6 +286,7 @@ pub enum Verb {
     RemoveVolume,
     PullImage,
     BuildImage,
+    RemoveImage,
     CreateContainer,
     StartContainer,
     StopContainer,
@@ -378,6 +385,8 @@ pub enum StageStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CancelReason {
+    /// A container exited, and that was to end the run.
+    ContainerExited,
     /// Something critical failed.
     Failure,
     /// The time for the whole start is over.

@@ -4,6 +4,7 @@
 //! who emits events or who reads them.
 
 mod kind;
+mod step;
 
 pub use kind::*;
 

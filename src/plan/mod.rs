@@ -1,9 +1,27 @@
 //! What will be done, and why.
 //!
-//! *Owns* the snapshot nouns ([`Observed`]) and config hashes. *Must not know* async code, bollard, progress.
+//! *Owns* the snapshot of the engine ([`Observed`]), config hashes, the [`Plan`] and every way to make one: [`up`],
+//! [`down`], [`stop`], [`start`], [`restart`], [`kill`], and [`unwind`], which undoes what another plan has done.
+//! Plans are values: they can be printed, compared, and executed by anything that has an engine.
+//!
+//! *Must not know* async code, bollard, progress.
 
+mod down;
+mod graph;
 mod hash;
+mod names;
 mod observed;
+mod step;
+mod unit;
+mod unwind;
+mod up;
 
+pub use down::*;
+pub use graph::*;
 pub use hash::*;
+pub use names::*;
 pub use observed::*;
+pub use step::*;
+pub use unit::{limits, mode};
+pub use unwind::*;
+pub use up::*;

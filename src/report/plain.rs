@@ -57,6 +57,7 @@ fn line(view: &RunView, event: &Event) -> Option<(String, String)> {
                 Verb::RemoveVolume => "volume removed",
                 Verb::PullImage => "pulled",
                 Verb::BuildImage => "built",
+                Verb::RemoveImage => "image removed",
                 // Their services' states say it.
                 Verb::CreateContainer
                 | Verb::StartContainer
@@ -95,6 +96,10 @@ fn line(view: &RunView, event: &Event) -> Option<(String, String)> {
             let cause = if cause.is_empty() { String::new() } else { format!(": {cause}") };
             (replica.to_string(), format!("stage {stage} ({index}/{of}) {status}{cause}"))
         }
+        EventKind::Ready { degraded } if degraded.is_empty() => (view.project.clone(), "ready".to_owned()),
+        EventKind::Ready { degraded } => {
+            (view.project.clone(), format!("ready, degraded: {}", degraded.join(", ")))
+        }
         EventKind::CancelRequested { reason } => (view.project.clone(), cancel_words(*reason).to_owned()),
         EventKind::Unwinding { policy, reason } => (view.project.clone(), format!("{policy}: {reason}")),
         EventKind::Saved { path } => (view.project.clone(), format!("logs saved in {path}")),
@@ -111,6 +116,7 @@ fn line(view: &RunView, event: &Event) -> Option<(String, String)> {
 /// What a request to end is called.
 pub(super) fn cancel_words(reason: CancelReason) -> &'static str {
     match reason {
+        CancelReason::ContainerExited => "stopping: a container exited",
         CancelReason::Failure => "stopping: something critical failed",
         CancelReason::Timeout => "stopping: time is over",
         CancelReason::Interrupt => "stopping: interrupted; interrupt again to kill",
@@ -127,6 +133,7 @@ pub(super) fn infinitive(verb: Verb) -> &'static str {
         Verb::RemoveVolume => "remove volume",
         Verb::PullImage => "pull image",
         Verb::BuildImage => "build image",
+        Verb::RemoveImage => "remove image",
         Verb::CreateContainer => "create container",
         Verb::StartContainer => "start container",
         Verb::StopContainer => "stop container",

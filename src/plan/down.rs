@@ -1,0 +1,313 @@
+//! What ends things: `down`, `stop`, `kill`; and what brings stopped containers back: `start`, `restart`.
+//!
+//! All of them work from containers alone, so that a project can be ended without its files.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use indexmap::IndexMap;
+
+use super::{
+    Action, Cause, Container, ContainerRef, ContainerState, Found, Limits, Observed, Phase, Place, Plan,
+    Step, StepId, UnitReplica, graph, place, unit,
+};
+use crate::project::{Project, Replica};
+
+/// What is ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EndOptions {
+    /// Only these services; empty: all.
+    pub services: Vec<String>,
+    /// Services that are not in the files too.
+    pub orphans: bool,
+    /// Named volumes of the files, and anonymous ones, too: `down --volumes`.
+    pub volumes: bool,
+    /// Images too: `down --rmi`.
+    pub images: Option<RemoveImages>,
+    /// Grace of each stop; `None`: the container's own.
+    pub grace: Option<Duration>,
+    /// How much at once: the machine's cores.
+    pub cores: usize,
+}
+
+/// Which images `down --rmi` removes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RemoveImages {
+    /// Those without a name of their own in the file.
+    Local,
+    /// All that services use.
+    All,
+}
+
+/// Plans a `down`: containers are stopped and removed, dependents before what they depend on; then networks go.
+pub fn down(project: &Project, observed: &Observed, options: &EndOptions) -> Plan {
+    let mut ending = Ending::new(project, observed, options);
+    let stops = ending.stop_all();
+    let removed = ending.remove_all(&stops, options.volumes);
+    if options.services.is_empty() {
+        ending.networks(&removed);
+        if options.volumes {
+            ending.volumes(&removed);
+        }
+        if let Some(which) = options.images {
+            ending.images(which, &removed);
+        }
+    }
+    ending.plan()
+}
+
+/// Plans a `stop`: dependents before what they depend on.
+pub fn stop(project: &Project, observed: &Observed, options: &EndOptions) -> Plan {
+    let mut ending = Ending::new(project, observed, options);
+    ending.stop_all();
+    ending.plan()
+}
+
+/// Plans the end of everything that runs, at once.
+pub fn kill(project: &Project, observed: &Observed, options: &EndOptions) -> Plan {
+    let mut ending = Ending::new(project, observed, options);
+    for container in ending.running() {
+        let action = Action::KillContainer { replica: replica(&container), container: (&container).into() };
+        ending.step(action, Vec::new());
+    }
+    ending.plan()
+}
+
+/// Plans a `start`: containers that are there and do not run are started, dependencies first.
+///
+/// Services that have no container are left out; their names are in the plan's warnings.
+pub fn start(project: &Project, observed: &Observed, options: &EndOptions) -> Plan {
+    starting(project, observed, options, false)
+}
+
+/// Plans a `restart`: what runs is stopped, dependents first, and everything is started, dependencies first.
+pub fn restart(project: &Project, observed: &Observed, options: &EndOptions) -> Plan {
+    starting(project, observed, options, true)
+}
+
+fn starting(project: &Project, observed: &Observed, options: &EndOptions, stop_first: bool) -> Plan {
+    let mut ending = Ending::new(project, observed, options);
+    let stops = if stop_first { ending.stop_all() } else { BTreeMap::new() };
+    let order = graph::dependency_order(project).unwrap_or_default();
+    let chosen = |name: &String| options.services.is_empty() || options.services.contains(name);
+    let ids = unit::number(&order);
+    let mut units = Vec::new();
+    for name in &order {
+        let service = &project.services[name.as_str()];
+        let mut containers: Vec<Container> =
+            ending.containers.iter().filter(|c| c.service() == Some(name)).cloned().collect();
+        containers.sort_by_key(Container::number);
+        if containers.is_empty() && chosen(name) {
+            ending.warnings.push(format!("service `{name}` has no container to start"));
+        }
+        let mut replicas = Vec::new();
+        for container in &containers {
+            let runs = is_up(container.state) && !stop_first;
+            let existing = ContainerRef::from(container);
+            let replica = Replica { service: name.clone(), number: container.number() };
+            let start = (chosen(name) && !runs).then(|| {
+                let after = stops.get(&container.id).copied().into_iter().collect();
+                let action = Action::StartContainer {
+                    replica: replica.clone(),
+                    name: container.name.clone(),
+                    existing: Some(existing.clone()),
+                };
+                ending.gated(action, after, ids[name.as_str()])
+            });
+            let found = if start.is_some() { Found::ToStart } else { Found::Running };
+            if start.is_some() || runs {
+                replicas.push(UnitReplica { number: replica.number, start, existing: Some(existing), found });
+            }
+        }
+        units.push(unit::unit(project, service, &ids, replicas));
+    }
+    let waves = unit::waves(project, &ids);
+    Plan { units, waves, limits: unit::limits(project, options.cores), ..ending.plan() }
+}
+
+/// A plan in the making that starts from containers.
+struct Ending<'a> {
+    project: &'a Project,
+    observed: &'a Observed,
+    options: &'a EndOptions,
+    containers: Vec<Container>,
+    steps: Vec<Step>,
+    warnings: Vec<String>,
+}
+
+impl<'a> Ending<'a> {
+    fn new(project: &'a Project, observed: &'a Observed, options: &'a EndOptions) -> Self {
+        let chosen = |c: &&Container| {
+            let service = c.service().unwrap_or_default().to_owned();
+            if !options.services.is_empty() {
+                return options.services.contains(&service);
+            }
+            project.services.contains_key(&service)
+                || (options.orphans && !project.disabled_services.contains_key(&service))
+        };
+        let containers = observed.containers.iter().filter(chosen).cloned().collect();
+        Self { project, observed, options, containers, steps: Vec::new(), warnings: Vec::new() }
+    }
+
+    fn plan(self) -> Plan {
+        Plan {
+            project: self.project.name.clone(),
+            steps: self.steps,
+            units: Vec::new(),
+            waves: Vec::new(),
+            limits: Limits { timeout: None, ..unit::limits(self.project, self.options.cores) },
+            warnings: self.warnings,
+        }
+    }
+
+    fn step(&mut self, action: Action, after: Vec<StepId>) -> StepId {
+        let id = StepId(u32::try_from(self.steps.len()).expect("fewer than 2^32 steps"));
+        self.steps.push(Step {
+            action,
+            after,
+            gate: None,
+            unit: None,
+            cause: Cause::Requested,
+            phase: Phase::Run,
+        });
+        id
+    }
+
+    fn gated(&mut self, action: Action, after: Vec<StepId>, gate: super::UnitId) -> StepId {
+        let id = self.step(action, after);
+        self.steps[id.index()].gate = Some(gate);
+        self.steps[id.index()].unit = Some(gate);
+        id
+    }
+
+    fn running(&self) -> Vec<Container> {
+        self.containers.iter().filter(|c| is_up(c.state)).cloned().collect()
+    }
+
+    /// Stops what runs, each service once all that depend on it are stopped. Step by container ID.
+    fn stop_all(&mut self) -> BTreeMap<String, StepId> {
+        let edges = dependents_first(self.project, &self.containers);
+        let order = graph::order(&edges).unwrap_or_else(|_| edges.keys().cloned().collect());
+        let mut of_service: IndexMap<String, Vec<StepId>> = IndexMap::new();
+        let mut of_container = BTreeMap::new();
+        for service in order {
+            // A dependent that has nothing to stop passes on what it waits for itself.
+            let mut after: Vec<StepId> = edges[&service].iter().flat_map(|d| of_service[d].clone()).collect();
+            after.sort_unstable();
+            after.dedup();
+            let of_it = |c: &Container| c.service() == Some(&service);
+            let mut steps = Vec::new();
+            for container in self.running().into_iter().filter(of_it) {
+                let action = Action::StopContainer {
+                    replica: replica(&container),
+                    container: (&container).into(),
+                    grace: self.options.grace,
+                };
+                let step = self.step(action, after.clone());
+                of_container.insert(container.id, step);
+                steps.push(step);
+            }
+            of_service.insert(service, if steps.is_empty() { after } else { steps });
+        }
+        of_container
+    }
+
+    fn remove_all(&mut self, stops: &BTreeMap<String, StepId>, volumes: bool) -> Vec<StepId> {
+        let containers = self.containers.clone();
+        let remove = |container: &Container| {
+            let action =
+                Action::RemoveContainer { replica: replica(container), container: container.into(), volumes };
+            self.step(action, stops.get(&container.id).copied().into_iter().collect())
+        };
+        containers.iter().map(remove).collect()
+    }
+
+    fn networks(&mut self, removed: &[StepId]) {
+        let mut names: Vec<String> = self
+            .observed
+            .networks
+            .values()
+            .filter(|n| n.labels.get("com.docker.compose.project") == Some(&self.project.name))
+            .map(|n| n.name.clone())
+            .collect();
+        names.sort();
+        for name in names {
+            self.step(Action::RemoveNetwork { name }, removed.to_vec());
+        }
+    }
+
+    fn volumes(&mut self, removed: &[StepId]) {
+        let ours = |name: &&String| {
+            let volume = &self.observed.volumes[*name];
+            volume.labels.get("com.docker.compose.project") == Some(&self.project.name)
+        };
+        let names: Vec<String> = self.observed.volumes.keys().filter(ours).cloned().collect();
+        let in_file = |name: &String| {
+            self.project.volumes.is_empty()
+                || self.project.volumes.values().any(|v| v.name == *name && !v.external)
+        };
+        let names: Vec<String> = names.into_iter().filter(|n| in_file(n) || self.options.orphans).collect();
+        for name in names {
+            self.step(Action::RemoveVolume { name }, removed.to_vec());
+        }
+    }
+
+    fn images(&mut self, which: RemoveImages, removed: &[StepId]) {
+        let project = self.project;
+        let mut images: Vec<String> = project
+            .services
+            .values()
+            .filter(|s| which == RemoveImages::All || s.image.is_none())
+            .map(|s| project.image_name(s))
+            .filter(|i| self.observed.images.contains_key(i))
+            .collect();
+        images.sort();
+        images.dedup();
+        for image in images {
+            self.step(Action::RemoveImage { image }, removed.to_vec());
+        }
+    }
+}
+
+/// For each service the services that must be ended before it: its dependents, by the files or by the labels that
+/// its containers were given.
+fn dependents_first(project: &Project, containers: &[Container]) -> IndexMap<String, Vec<String>> {
+    let mut edges: IndexMap<String, Vec<String>> = IndexMap::new();
+    for container in containers {
+        edges.entry(container.service().unwrap_or_default().to_owned()).or_default();
+    }
+    let services: Vec<String> = edges.keys().cloned().collect();
+    for name in services {
+        let on: Vec<String> = match project.services.get(&name) {
+            Some(service) => graph::dependencies(service).map(str::to_owned).collect(),
+            None => containers
+                .iter()
+                .filter(|c| c.service() == Some(&name))
+                .filter_map(|c| c.compose_label("depends_on"))
+                .flat_map(|label| label.split(',').filter_map(|entry| entry.split(':').next()))
+                .map(str::to_owned)
+                .collect(),
+        };
+        for dependency in on {
+            if dependency != name
+                && let Some(before) = edges.get_mut(&dependency)
+            {
+                before.push(name.clone());
+            }
+        }
+    }
+    edges
+}
+
+pub(super) fn replica(container: &Container) -> Option<Replica> {
+    let service = container.service()?;
+    Some(Replica { service: service.to_owned(), number: container.number() })
+}
+
+pub(super) fn is_up(state: ContainerState) -> bool {
+    matches!(state, ContainerState::Running | ContainerState::Restarting | ContainerState::Paused)
+}
+
+/// Containers of an interrupted run that hold names a `stop` or `down` must know of too.
+pub fn leftovers(observed: &Observed) -> impl Iterator<Item = &Container> {
+    observed.containers.iter().filter(|c| place(c) != Place::Current)
+}

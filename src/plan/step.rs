@@ -1,0 +1,385 @@
+//! The plan: steps for the engine, and units whose readiness opens gates.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use crate::project::{Check, HealthSpec, Healthcheck, Replica, Require, StartPolicy};
+
+/// What will be done: an immutable value that leaves the execution no choice but time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The project's name.
+    pub project: String,
+    /// Every engine call, in a total order that is also a good order to do them in.
+    pub steps: Vec<Step>,
+    /// Every service whose readiness matters to this plan.
+    pub units: Vec<Unit>,
+    /// Waves in order.
+    pub waves: Vec<Wave>,
+    /// How much at once, and how long.
+    pub limits: Limits,
+    /// What the user should know before it begins.
+    pub warnings: Vec<String>,
+}
+
+/// How much is done at once, and how long the whole may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Container starts in flight.
+    pub starts: usize,
+    /// Other container and network calls in flight.
+    pub calls: usize,
+    /// Pulls and builds in flight.
+    pub images: usize,
+    /// From the run's beginning until every unit must be ready.
+    pub timeout: Option<Duration>,
+}
+
+/// A step's place in [`Plan::steps`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StepId(pub u32);
+
+impl StepId {
+    /// As an index.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A unit's place in [`Plan::units`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnitId(pub u32);
+
+impl UnitId {
+    /// As an index.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// One engine call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// What is asked for.
+    pub action: Action,
+    /// Steps that must be done before.
+    pub after: Vec<StepId>,
+    /// The unit whose gates must be open before.
+    pub gate: Option<UnitId>,
+    /// The unit that fails when this step fails; `None`: the run fails.
+    pub unit: Option<UnitId>,
+    /// Why.
+    pub cause: Cause,
+    /// When in the run.
+    pub phase: Phase,
+}
+
+/// When in a run a step is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// As soon as its predecessors and gates allow.
+    Run,
+    /// Once everything is ready: what cannot be undone waits until nothing needs undoing.
+    Commit,
+}
+
+/// What the engine is asked for: one call each.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Create the project's network of this key.
+    CreateNetwork {
+        /// Key in the file.
+        key: String,
+        /// Name on the engine.
+        name: String,
+    },
+    /// Remove a network.
+    RemoveNetwork {
+        /// Name on the engine.
+        name: String,
+    },
+    /// Create the project's volume of this key.
+    CreateVolume {
+        /// Key in the file.
+        key: String,
+        /// Name on the engine.
+        name: String,
+    },
+    /// Remove a volume.
+    RemoveVolume {
+        /// Name on the engine.
+        name: String,
+    },
+    /// Pull an image; where that fails and `or_build` names a service, build that.
+    PullImage {
+        /// The reference.
+        image: String,
+        /// For one platform.
+        platform: Option<String>,
+        /// The service whose `build` gives this image too.
+        or_build: Option<String>,
+    },
+    /// Build a service's image.
+    BuildImage {
+        /// The service's key.
+        service: String,
+        /// The name of the result.
+        image: String,
+    },
+    /// Remove an image.
+    RemoveImage {
+        /// The reference.
+        image: String,
+    },
+    /// Create a container of a service.
+    CreateContainer {
+        /// Which.
+        replica: Replica,
+        /// The name it is created under.
+        name: String,
+        /// The container whose place it takes.
+        replaces: Option<ContainerRef>,
+    },
+    /// Start a container.
+    StartContainer {
+        /// Which.
+        replica: Replica,
+        /// The container's name.
+        name: String,
+        /// The one that is there already; `None`: the one that this plan creates.
+        existing: Option<ContainerRef>,
+    },
+    /// Stop a container within its grace period.
+    StopContainer {
+        /// Its replica, where its service is known.
+        replica: Option<Replica>,
+        /// Which.
+        container: ContainerRef,
+        /// `None`: as the container says.
+        grace: Option<Duration>,
+    },
+    /// Kill a container.
+    KillContainer {
+        /// Its replica, where its service is known.
+        replica: Option<Replica>,
+        /// Which.
+        container: ContainerRef,
+    },
+    /// Give a container another name.
+    RenameContainer {
+        /// Its replica.
+        replica: Replica,
+        /// The one that is there already; `None`: the one that this plan creates.
+        existing: Option<ContainerRef>,
+        /// The new name.
+        to: String,
+    },
+    /// Remove a container.
+    RemoveContainer {
+        /// Its replica, where its service is known.
+        replica: Option<Replica>,
+        /// Which.
+        container: ContainerRef,
+        /// Its anonymous volumes too.
+        volumes: bool,
+    },
+}
+
+/// A container that was there before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerRef {
+    /// 64 hexadecimal digits.
+    pub id: String,
+    /// Its name when the plan was made.
+    pub name: String,
+}
+
+/// A service whose readiness matters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unit {
+    /// Its key.
+    pub service: String,
+    /// Its containers.
+    pub replicas: Vec<UnitReplica>,
+    /// `false`: its failure makes the run degraded, never failed.
+    pub critical: bool,
+    /// What must hold before it starts.
+    pub gates: Vec<Gate>,
+    /// Its wave's place in [`Plan::waves`].
+    pub wave: Option<usize>,
+    /// What makes it ready.
+    pub readiness: Readiness,
+    /// Exiting with 0 is what it is for.
+    pub oneshot: bool,
+    /// How its start is tried again.
+    pub start: StartPolicy,
+    /// It is looked after once it is ready: its end, or ill health, counts as a failure then too.
+    pub supervised: bool,
+    /// The engine starts it again when it exits.
+    pub restarted_by_engine: RestartedByEngine,
+}
+
+/// When the engine starts a container again by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RestartedByEngine {
+    /// Never.
+    No,
+    /// When its exit code is not 0.
+    OnFailure,
+    /// Whenever it exits.
+    Always,
+}
+
+/// One container of a unit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnitReplica {
+    /// From 1.
+    pub number: u32,
+    /// The step that starts it; `None`: it is left as it is.
+    pub start: Option<StepId>,
+    /// The container that is there already and stays.
+    pub existing: Option<ContainerRef>,
+    /// What is known of one that is left as it is.
+    pub found: Found,
+}
+
+/// What is known of a container before anything is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// It will be started.
+    ToStart,
+    /// It runs; whether it is ready is to be probed.
+    Running,
+    /// It runs and its own health check passes.
+    Healthy,
+    /// It has done its one-shot work.
+    Completed,
+}
+
+/// What makes a unit ready.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Readiness {
+    /// Its `x-orch` checks.
+    Spec(Arc<HealthSpec>),
+    /// Its Compose healthcheck.
+    Healthcheck(Box<Healthcheck>),
+    /// The HEALTHCHECK of this image where it has one, else that it runs.
+    Image(String),
+    /// That it runs.
+    Running,
+}
+
+/// Something that must hold before a unit starts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gate {
+    /// What.
+    pub on: GateOn,
+    /// `false`: a failure opens the gate too, and the unit is degraded.
+    pub required: bool,
+}
+
+/// What a gate waits for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum GateOn {
+    /// Its containers are started.
+    Started(UnitId),
+    /// It is ready.
+    Ready(UnitId),
+    /// It has exited with 0.
+    Completed(UnitId),
+    /// It has passed this stage.
+    Stage(UnitId, String),
+    /// This wave is ready.
+    Wave(usize),
+    /// Something outside the project answers.
+    Outside {
+        /// The name it is shown under.
+        name: String,
+        /// What is asked.
+        check: Box<Check>,
+    },
+}
+
+impl GateOn {
+    /// The unit it waits for, if it waits for one.
+    pub fn unit(&self) -> Option<UnitId> {
+        match self {
+            Self::Started(unit) | Self::Ready(unit) | Self::Completed(unit) | Self::Stage(unit, _) => {
+                Some(*unit)
+            }
+            Self::Wave(_) | Self::Outside { .. } => None,
+        }
+    }
+}
+
+/// Units that are released together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wave {
+    /// Its name.
+    pub name: String,
+    /// Its units.
+    pub units: Vec<UnitId>,
+    /// How much of its critical part must be ready.
+    pub ready_when: Require,
+    /// From its opening until it must be ready.
+    pub timeout: Option<Duration>,
+}
+
+/// Why a step is in the plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// There is none yet.
+    Missing,
+    /// The service's definition is another.
+    ConfigChanged,
+    /// The image behind the name is another.
+    ImageChanged,
+    /// The user asked for it.
+    Forced,
+    /// The container is not on this network.
+    NetworkMissing(String),
+    /// This volume is not mounted.
+    VolumeMissing(String),
+    /// The container whose namespace or volumes it shares is recreated.
+    SharesWith(String),
+    /// It does not run.
+    NotRunning,
+    /// It goes with the service it depends on, which is recreated.
+    RestartsWith(String),
+    /// The service wants fewer containers.
+    ScaledDown,
+    /// Its service is not in the files.
+    Orphan,
+    /// An earlier run was killed half-way.
+    Leftover,
+    /// The pull policy says so.
+    PullPolicy(String),
+    /// The user ended it, or asked for the project's end.
+    Requested,
+    /// Another container takes its place.
+    Replaced,
+    /// It goes back to where it was.
+    Undo,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("there is none yet"),
+            Self::ConfigChanged => f.write_str("its definition changed"),
+            Self::ImageChanged => f.write_str("its image changed"),
+            Self::Forced => f.write_str("recreation was asked for"),
+            Self::NetworkMissing(name) => write!(f, "it is not on network `{name}`"),
+            Self::VolumeMissing(name) => write!(f, "volume `{name}` is not mounted"),
+            Self::SharesWith(name) => write!(f, "it shares with `{name}`, which is recreated"),
+            Self::NotRunning => f.write_str("it does not run"),
+            Self::RestartsWith(name) => write!(f, "it restarts with `{name}`"),
+            Self::ScaledDown => f.write_str("the service wants fewer containers"),
+            Self::Orphan => f.write_str("its service is not in the files"),
+            Self::Leftover => f.write_str("an earlier run was interrupted"),
+            Self::PullPolicy(policy) => write!(f, "pull policy `{policy}`"),
+            Self::Requested => f.write_str("asked for"),
+            Self::Replaced => f.write_str("another container takes its place"),
+            Self::Undo => f.write_str("put back as it was"),
+        }
+    }
+}

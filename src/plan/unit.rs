@@ -1,0 +1,153 @@
+//! Units: what a service waits for, and what makes it ready.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use super::{Gate, GateOn, Limits, Readiness, RestartedByEngine, Unit, UnitId, UnitReplica, Wave};
+use crate::project::{Condition, Mode, OrchDependencyOn, Project, Service};
+
+/// Services by the unit they are.
+pub(super) type UnitIds = IndexMap<String, UnitId>;
+
+/// Gives every service in `order` a unit.
+pub(super) fn number(order: &[String]) -> UnitIds {
+    (0u32..).zip(order).map(|(n, name)| (name.clone(), UnitId(n))).collect()
+}
+
+/// What decides the order: what was asked for, else waves where there are any, else the graph.
+pub fn mode(project: &Project) -> Mode {
+    project.orch.startup.mode.unwrap_or(if project.orch.waves.is_empty() { Mode::Graph } else { Mode::Waves })
+}
+
+/// The unit of a service, without its containers.
+pub(super) fn unit(project: &Project, service: &Service, ids: &UnitIds, replicas: Vec<UnitReplica>) -> Unit {
+    Unit {
+        service: service.name.clone(),
+        replicas,
+        critical: service.orch.critical,
+        gates: gates(project, service, ids),
+        wave: wave_of(project, &service.name),
+        readiness: readiness(project, service),
+        oneshot: is_oneshot(project, service),
+        start: service.orch.start.clone(),
+        // A plain Compose file behaves as with Compose: what exits later is only reported.
+        supervised: [&project.extensions, &service.extensions].iter().any(|e| e.contains_key("x-orch")),
+        restarted_by_engine: restarted_by_engine(service),
+    }
+}
+
+/// The waves of the plan: those of the project, without services that are not part of the run.
+pub(super) fn waves(project: &Project, ids: &UnitIds) -> Vec<Wave> {
+    if mode(project) != Mode::Waves {
+        return Vec::new();
+    }
+    let wave = |spec: &crate::project::WaveSpec| Wave {
+        name: spec.name.clone(),
+        units: spec.services().filter_map(|s| ids.get(s).copied()).collect(),
+        ready_when: spec.ready_when,
+        timeout: spec.timeout,
+    };
+    project.orch.waves.iter().map(wave).collect()
+}
+
+/// Starts, other calls and pulls at once. The engine, not the client, is the limit: more than two starts a core only
+/// make the slowest slower.
+pub fn limits(project: &Project, cores: usize) -> Limits {
+    let auto = (2 * cores).clamp(4, 16);
+    let starts = project.orch.startup.max_parallel.map_or(auto, |n| (n as usize).max(1));
+    Limits { starts, calls: auto.max(starts), images: 3, timeout: project.orch.startup.timeout }
+}
+
+fn wave_of(project: &Project, service: &str) -> Option<usize> {
+    if mode(project) != Mode::Waves {
+        return None;
+    }
+    project.orch.waves.iter().position(|w| w.services().any(|s| s == service))
+}
+
+fn gates(project: &Project, service: &Service, ids: &UnitIds) -> Vec<Gate> {
+    let mut gates: Vec<Gate> = Vec::new();
+    for (name, dependency) in &service.depends_on {
+        let Some(&on) = ids.get(name) else { continue };
+        let on = match dependency.condition {
+            Condition::ServiceStarted => GateOn::Started(on),
+            Condition::ServiceHealthy => GateOn::Ready(on),
+            Condition::ServiceCompletedSuccessfully => GateOn::Completed(on),
+        };
+        gates.push(Gate { on, required: dependency.required });
+    }
+    for (shown, dependency) in &service.orch.depends_on {
+        let on = match &dependency.on {
+            OrchDependencyOn::Service { name, stage } => match (ids.get(name), stage) {
+                (Some(&on), Some(stage)) => GateOn::Stage(on, stage.clone()),
+                (Some(&on), None) => GateOn::Ready(on),
+                (None, _) => continue,
+            },
+            OrchDependencyOn::Check(check) => GateOn::Outside { name: shown.clone(), check: check.clone() },
+        };
+        gates.push(Gate { on, required: dependency.required });
+    }
+    gates.extend(order_gates(project, service, ids));
+    gates
+}
+
+/// The gates that come from waves or from the sequential mode rather than from dependencies.
+fn order_gates(project: &Project, service: &Service, ids: &UnitIds) -> Vec<Gate> {
+    let after = |name: &String| {
+        let required = project.services.get(name).is_some_and(|s| s.orch.critical);
+        ids.get(name).map(|&on| Gate { on: GateOn::Ready(on), required })
+    };
+    match mode(project) {
+        Mode::Graph => Vec::new(),
+        Mode::Sequential => {
+            let before = ids.get_index_of(&service.name).and_then(|n| n.checked_sub(1));
+            let before = before.and_then(|n| ids.get_index(n));
+            before.and_then(|(name, _)| after(name)).into_iter().collect()
+        }
+        Mode::Waves => {
+            let Some(wave) = wave_of(project, &service.name) else { return Vec::new() };
+            let mut gates = Vec::new();
+            if let Some(before) = wave.checked_sub(1) {
+                gates.push(Gate { on: GateOn::Wave(before), required: true });
+            }
+            let line = &project.orch.waves[wave].sequential;
+            let place = line.iter().position(|s| *s == service.name).and_then(|n| n.checked_sub(1));
+            gates.extend(place.and_then(|n| after(&line[n])));
+            gates
+        }
+    }
+}
+
+fn readiness(project: &Project, service: &Service) -> Readiness {
+    if let Some(spec) = &service.orch.health_check {
+        return Readiness::Spec(Arc::new(spec.clone()));
+    }
+    match &service.healthcheck {
+        Some(check) if check.is_disabled() => Readiness::Running,
+        Some(check) if check.test.as_ref().is_some_and(|t| !t.is_empty()) => {
+            Readiness::Healthcheck(Box::new(check.clone()))
+        }
+        _ => Readiness::Image(project.image_name(service)),
+    }
+}
+
+/// Whether exiting with 0 is what a service is for: something waits for just that.
+pub(super) fn is_oneshot(project: &Project, service: &Service) -> bool {
+    project.services.values().any(|other| {
+        other
+            .depends_on
+            .get(&service.name)
+            .is_some_and(|d| d.condition == Condition::ServiceCompletedSuccessfully)
+    })
+}
+
+fn restarted_by_engine(service: &Service) -> RestartedByEngine {
+    let policy = service.deploy.as_ref().and_then(|d| d.restart_policy.as_ref());
+    let word = policy.map_or(service.restart.as_deref(), |p| p.condition.as_deref()).unwrap_or("no");
+    match word.split(':').next().unwrap_or("no") {
+        "always" | "unless-stopped" | "any" => RestartedByEngine::Always,
+        "on-failure" => RestartedByEngine::OnFailure,
+        _ => RestartedByEngine::No,
+    }
+}

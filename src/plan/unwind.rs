@@ -1,0 +1,178 @@
+//! Putting back what a plan has done: unwinding is planning again.
+//!
+//! The order: what the plan created is stopped, dependents first, and removed; containers that were kept aside get
+//! their names back; those that ran before are started, dependencies first; networks that the plan made go last.
+//! Volumes stay: nothing that may hold data is removed without being asked for.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{Action, Cause, ContainerRef, Limits, Phase, Plan, Step, StepId};
+use crate::project::Replica;
+
+/// What became of a plan's steps, as far as undoing goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Steps that the engine did, or may have done.
+    pub steps: Vec<StepId>,
+    /// Containers that the plan created, by replica.
+    pub created: BTreeMap<Replica, ContainerRef>,
+}
+
+/// Plans the undoing of what was done of `plan`.
+pub fn unwind(plan: &Plan, done: &Done, grace: Option<Duration>) -> Plan {
+    let mut unwinding = Unwinding { plan, done, grace, steps: Vec::new() };
+    unwinding.build();
+    Plan {
+        project: plan.project.clone(),
+        steps: unwinding.steps,
+        units: Vec::new(),
+        waves: Vec::new(),
+        limits: Limits { timeout: None, ..plan.limits },
+        warnings: Vec::new(),
+    }
+}
+
+struct Unwinding<'a> {
+    plan: &'a Plan,
+    done: &'a Done,
+    grace: Option<Duration>,
+    steps: Vec<Step>,
+}
+
+impl Unwinding<'_> {
+    fn build(&mut self) {
+        let removed = self.remove_created();
+        let renamed = self.rename_back(&removed);
+        self.start_again(&removed, &renamed);
+        self.remove_networks(&removed);
+    }
+
+    fn did(&self) -> Vec<(StepId, Action)> {
+        self.done.steps.iter().map(|id| (*id, self.plan.steps[id.index()].action.clone())).collect()
+    }
+
+    fn step(&mut self, action: Action, after: Vec<StepId>) -> StepId {
+        let id = StepId(u32::try_from(self.steps.len()).expect("fewer than 2^32 steps"));
+        self.steps.push(Step {
+            action,
+            after,
+            gate: None,
+            unit: None,
+            cause: Cause::Undo,
+            phase: Phase::Run,
+        });
+        id
+    }
+
+    /// Stops and removes containers that were created, and stops those that were there and only started; a service
+    /// once its dependents are stopped. The last step of each replica.
+    fn remove_created(&mut self) -> BTreeMap<Replica, StepId> {
+        let did = self.did();
+        let started: Vec<(Replica, Option<ContainerRef>)> = did
+            .iter()
+            .filter_map(|(_, action)| match action {
+                Action::StartContainer { replica, existing, .. } => Some((replica.clone(), existing.clone())),
+                _ => None,
+            })
+            .collect();
+        let mut last = BTreeMap::new();
+        // Units stand in dependency order: backwards, every dependent comes before what it depends on.
+        let mut stops_of: Vec<Vec<StepId>> = vec![Vec::new(); self.plan.units.len()];
+        for index in (0..self.plan.units.len()).rev() {
+            let service = self.plan.units[index].service.clone();
+            let after: Vec<StepId> =
+                self.dependents(index).iter().flat_map(|d| stops_of[*d].clone()).collect();
+            for (replica, existing) in started.iter().filter(|(r, _)| r.service == service) {
+                let Some(container) = existing.clone().or_else(|| self.done.created.get(replica).cloned())
+                else {
+                    continue;
+                };
+                let action =
+                    Action::StopContainer { replica: Some(replica.clone()), container, grace: self.grace };
+                let stop = self.step(action, after.clone());
+                stops_of[index].push(stop);
+                last.insert(replica.clone(), stop);
+            }
+            if stops_of[index].is_empty() {
+                stops_of[index] = after;
+            }
+        }
+        for (replica, container) in self.done.created.clone() {
+            let after = last.get(&replica).copied().into_iter().collect();
+            let action =
+                Action::RemoveContainer { replica: Some(replica.clone()), container, volumes: false };
+            let id = self.step(action, after);
+            last.insert(replica, id);
+        }
+        last
+    }
+
+    /// Units whose gates wait for this one.
+    fn dependents(&self, index: usize) -> Vec<usize> {
+        let waits =
+            |unit: &super::Unit| unit.gates.iter().any(|g| g.on.unit().is_some_and(|u| u.index() == index));
+        (0..self.plan.units.len()).filter(|n| *n != index && waits(&self.plan.units[*n])).collect()
+    }
+
+    fn rename_back(&mut self, removed: &BTreeMap<Replica, StepId>) -> BTreeMap<String, StepId> {
+        let mut renamed = BTreeMap::new();
+        for (_, action) in self.did() {
+            let Action::RenameContainer { replica, existing: Some(old), to } = action else { continue };
+            // An interrupted run's rename is not undone: it was this one's beginning to mend.
+            if old.name.ends_with(".previous") || !to.ends_with(".previous") {
+                continue;
+            }
+            let after = removed.get(&replica).copied().into_iter().collect();
+            let back = Action::RenameContainer {
+                replica,
+                existing: Some(ContainerRef { id: old.id.clone(), name: to }),
+                to: old.name,
+            };
+            let id = self.step(back, after);
+            renamed.insert(old.id, id);
+        }
+        renamed
+    }
+
+    /// Starts what the plan stopped, dependencies first.
+    fn start_again(&mut self, removed: &BTreeMap<Replica, StepId>, renamed: &BTreeMap<String, StepId>) {
+        let stopped: Vec<(Option<Replica>, ContainerRef)> = self
+            .did()
+            .into_iter()
+            .filter_map(|(_, action)| match action {
+                Action::StopContainer { replica, container, .. } => Some((replica, container)),
+                _ => None,
+            })
+            .collect();
+        let order = |replica: &Option<Replica>| {
+            let service = replica.as_ref().map(|r| r.service.as_str());
+            self.plan.units.iter().position(|u| Some(u.service.as_str()) == service).unwrap_or(usize::MAX)
+        };
+        let mut sorted: Vec<(usize, Option<Replica>, ContainerRef)> =
+            stopped.into_iter().map(|(r, c)| (order(&r), r, c)).collect();
+        sorted.sort_by_key(|(n, ..)| *n);
+        let mut starts_of: BTreeMap<usize, Vec<StepId>> = BTreeMap::new();
+        for (index, replica, container) in sorted {
+            let mut after: Vec<StepId> = renamed.get(&container.id).copied().into_iter().collect();
+            after.extend(replica.as_ref().and_then(|r| removed.get(r)));
+            if let Some(unit) = self.plan.units.get(index) {
+                let gates = unit.gates.iter().filter_map(|g| g.on.unit());
+                after.extend(gates.flat_map(|u| starts_of.get(&u.index()).cloned().unwrap_or_default()));
+            }
+            let replica = replica.unwrap_or(Replica { service: String::new(), number: 0 });
+            let action =
+                Action::StartContainer { replica, name: container.name.clone(), existing: Some(container) };
+            let id = self.step(action, after);
+            starts_of.entry(index).or_default().push(id);
+        }
+    }
+
+    fn remove_networks(&mut self, removed: &BTreeMap<Replica, StepId>) {
+        let after: Vec<StepId> = removed.values().copied().collect();
+        for (_, action) in self.did() {
+            if let Action::CreateNetwork { name, .. } = action {
+                self.step(Action::RemoveNetwork { name }, after.clone());
+            }
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! From the containers a service has to the containers it wants.
+
+use super::{Builder, First, Outcome, diverge::references};
+use crate::{
+    plan::{
+        Action, Cause, Container, ContainerRef, ContainerState, EngineHealth, Found, Phase, Place, Step,
+        StepId, UnitId, UnitReplica, names, place, unit,
+    },
+    project::{Replica, Service},
+};
+
+impl Builder<'_> {
+    pub(super) fn converge(&mut self, name: &str) {
+        let project = self.project;
+        let service = &project.services[name];
+        let unit_id = self.ids[name];
+        let image = self.image(service);
+        self.remove_successors(name, unit_id);
+        let existing = self.sorted_existing(service);
+        let wanted = service.replicas() as usize;
+        let mut next = existing.iter().map(|(c, _)| c.number()).max().unwrap_or(0);
+        let mut outcome = Outcome::default();
+        let mut replicas = Vec::new();
+        let surplus: Vec<Container> = existing.iter().skip(wanted).map(|(c, _)| c.clone()).collect();
+        let mut keep: Vec<(Container, Option<Cause>)> = existing.into_iter().take(wanted).collect();
+        keep.sort_by_key(|(c, _)| c.number());
+        let missing = wanted - keep.len();
+        for (container, cause) in keep {
+            let replica = Replica { service: name.to_owned(), number: container.number() };
+            replicas.push(match cause {
+                None => self.keep(service, unit_id, &replica, &container, &mut outcome),
+                Some(cause) => {
+                    self.recreate(service, unit_id, replica, &container, cause, image, &mut outcome)
+                }
+            });
+        }
+        for _ in 0..missing {
+            next += 1;
+            let replica = Replica { service: name.to_owned(), number: next };
+            replicas.push(self.create(service, unit_id, replica, image, &mut outcome));
+        }
+        for container in &surplus {
+            self.retire(container, Cause::ScaledDown);
+        }
+        let unit = unit::unit(project, service, &self.ids, replicas);
+        self.units.push(unit);
+        self.services.insert(name.to_owned(), outcome);
+    }
+
+    /// Existing containers with why they cannot stay: up-to-date ones first, then by number.
+    fn sorted_existing(&self, service: &Service) -> Vec<(Container, Option<Cause>)> {
+        let mut existing: Vec<(Container, Option<Cause>)> = self
+            .current(&service.name)
+            .into_iter()
+            .map(|c| {
+                let cause = self.divergence(service, &c);
+                (c, cause)
+            })
+            .collect();
+        existing.sort_by_key(|(c, cause)| (cause.is_some(), c.number()));
+        existing
+    }
+
+    /// Containers under their final names; where only a set-aside one is left, that.
+    fn current(&self, service: &str) -> Vec<Container> {
+        let mut current: Vec<Container> =
+            self.containers_of(service, Place::Current).into_iter().cloned().collect();
+        for previous in self.containers_of(service, Place::Previous) {
+            if !current.iter().any(|c| c.number() == previous.number()) {
+                current.push(previous.clone());
+            }
+        }
+        current
+    }
+
+    /// Successors that never took their place are removed first: their names are needed.
+    fn remove_successors(&mut self, service: &str, unit: UnitId) {
+        let left: Vec<Container> =
+            self.containers_of(service, Place::Successor).into_iter().cloned().collect();
+        for container in left {
+            let replica = Replica { service: service.to_owned(), number: container.number() };
+            let action = Action::RemoveContainer {
+                replica: Some(replica),
+                container: ContainerRef::from(&container),
+                volumes: false,
+            };
+            self.plain(action, Cause::Leftover, Vec::new(), Some(unit));
+        }
+    }
+
+    /// Steps that remove left-over successors of a service.
+    fn removed_successors(&self, unit: UnitId) -> Vec<StepId> {
+        let is_it = |s: &Step| s.unit == Some(unit) && s.cause == Cause::Leftover;
+        (0u32..).zip(&self.steps).filter(|(_, s)| is_it(s)).map(|(n, _)| StepId(n)).collect()
+    }
+
+    fn keep(
+        &mut self,
+        service: &Service,
+        unit: UnitId,
+        replica: &Replica,
+        container: &Container,
+        outcome: &mut Outcome,
+    ) -> UnitReplica {
+        let mut kept = ContainerRef::from(container);
+        let mut after = Vec::new();
+        let final_name = self.project.container_name(service, replica.number);
+        if place(container) == Place::Previous {
+            let action = Action::RenameContainer {
+                replica: replica.clone(),
+                existing: Some(kept.clone()),
+                to: final_name.clone(),
+            };
+            after.push(self.plain(action, Cause::Leftover, Vec::new(), Some(unit)));
+            kept.name = final_name;
+        } else {
+            self.discard_previous(service, replica);
+        }
+        outcome.first.get_or_insert(First::Kept(kept.clone()));
+        let found = found(self.project, service, container);
+        let start = (found == Found::ToStart && !self.options.no_start)
+            .then(|| self.start(unit, replica, Some(kept.clone()), after, Cause::NotRunning));
+        if start.is_none() && found != Found::ToStart {
+            outcome.kept.push((replica.clone(), kept.clone()));
+        }
+        UnitReplica { number: replica.number, start, existing: Some(kept), found }
+    }
+
+    /// A predecessor of a container that stays was kept by an interrupted run; it goes once everything is ready.
+    fn discard_previous(&mut self, service: &Service, replica: &Replica) {
+        let previous = self.containers_of(&service.name, Place::Previous);
+        let previous = previous.into_iter().find(|c| c.number() == replica.number).map(ContainerRef::from);
+        if let Some(container) = previous {
+            self.commit_removal(Some(replica.clone()), container, Vec::new(), Cause::Leftover);
+        }
+    }
+
+    fn commit_removal(
+        &mut self,
+        replica: Option<Replica>,
+        container: ContainerRef,
+        after: Vec<StepId>,
+        cause: Cause,
+    ) {
+        let action = Action::RemoveContainer { replica, container, volumes: false };
+        self.step(Step { action, after, gate: None, unit: None, cause, phase: Phase::Commit });
+    }
+
+    fn create(
+        &mut self,
+        service: &Service,
+        unit: UnitId,
+        replica: Replica,
+        image: Option<StepId>,
+        outcome: &mut Outcome,
+    ) -> UnitReplica {
+        let name = self.project.container_name(service, replica.number);
+        let after = self.needs(service, unit, image);
+        let action = Action::CreateContainer { replica: replica.clone(), name, replaces: None };
+        let created = self.plain(action, Cause::Missing, after, Some(unit));
+        outcome.first.get_or_insert(First::Created(created));
+        outcome.changed = true;
+        let start =
+            (!self.options.no_start).then(|| self.start(unit, &replica, None, vec![created], Cause::Missing));
+        UnitReplica { number: replica.number, start, existing: None, found: Found::ToStart }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one recreation, in the words of its parts")]
+    fn recreate(
+        &mut self,
+        service: &Service,
+        unit: UnitId,
+        replica: Replica,
+        container: &Container,
+        cause: Cause,
+        image: Option<StepId>,
+        outcome: &mut Outcome,
+    ) -> UnitReplica {
+        let old = ContainerRef::from(container);
+        let final_name = self.project.container_name(service, replica.number);
+        let created = {
+            let name = names::temporary_name(&old, &final_name);
+            let after = self.needs(service, unit, image);
+            let action =
+                Action::CreateContainer { replica: replica.clone(), name, replaces: Some(old.clone()) };
+            self.plain(action, cause.clone(), after, Some(unit))
+        };
+        outcome.first.get_or_insert(First::Created(created));
+        outcome.changed = true;
+        let mut aside = vec![created];
+        if is_up(container.state) && !self.options.no_start {
+            let action = Action::StopContainer {
+                replica: Some(replica.clone()),
+                container: old.clone(),
+                grace: self.options.stop_grace,
+            };
+            let stopped = self.gated(unit, action, Cause::Replaced, aside);
+            outcome.stops.push(stopped);
+            aside = vec![stopped];
+        }
+        let previous = names::previous_name(&final_name);
+        if old.name != previous {
+            let action = Action::RenameContainer {
+                replica: replica.clone(),
+                existing: Some(old.clone()),
+                to: previous.clone(),
+            };
+            aside = vec![self.gated(unit, action, Cause::Replaced, aside)];
+        }
+        let action = Action::RenameContainer { replica: replica.clone(), existing: None, to: final_name };
+        let renamed = self.gated(unit, action, cause.clone(), aside);
+        let start = (!self.options.no_start).then(|| self.start(unit, &replica, None, vec![renamed], cause));
+        let last = start.unwrap_or(renamed);
+        let previous = ContainerRef { id: old.id, name: previous };
+        self.commit_removal(Some(replica.clone()), previous, vec![last], Cause::Replaced);
+        UnitReplica { number: replica.number, start, existing: None, found: Found::ToStart }
+    }
+
+    /// What must be there before a container can be created.
+    fn needs(&self, service: &Service, unit: UnitId, image: Option<StepId>) -> Vec<StepId> {
+        let networks = service.networks.keys().filter_map(|k| self.networks.get(k));
+        let named = service.volumes.iter().filter_map(|m| m.source.as_ref());
+        let volumes = named.filter_map(|k| self.volumes.get(k));
+        let shared =
+            references(service).into_iter().filter_map(|name| match self.services.get(&name)?.first {
+                Some(First::Created(step)) => Some(step),
+                Some(First::Kept(_)) | None => None,
+            });
+        let mut needs: Vec<StepId> = networks.chain(volumes).copied().collect();
+        needs.extend(image.into_iter().chain(shared).chain(self.removed_successors(unit)));
+        needs
+    }
+
+    fn gated(&mut self, unit: UnitId, action: Action, cause: Cause, after: Vec<StepId>) -> StepId {
+        self.step(Step { action, after, gate: Some(unit), unit: Some(unit), cause, phase: Phase::Run })
+    }
+
+    fn start(
+        &mut self,
+        unit: UnitId,
+        replica: &Replica,
+        existing: Option<ContainerRef>,
+        after: Vec<StepId>,
+        cause: Cause,
+    ) -> StepId {
+        let name =
+            self.project.container_name(&self.project.services[replica.service.as_str()], replica.number);
+        let action = Action::StartContainer { replica: replica.clone(), name, existing };
+        self.gated(unit, action, cause, after)
+    }
+
+    /// Stops a container now and removes it once everything is ready.
+    fn retire(&mut self, container: &Container, cause: Cause) {
+        let replica = container
+            .service()
+            .map(|service| Replica { service: service.to_owned(), number: container.number() });
+        let which = ContainerRef::from(container);
+        let mut after = Vec::new();
+        if is_up(container.state) {
+            let action = Action::StopContainer {
+                replica: replica.clone(),
+                container: which.clone(),
+                grace: self.options.stop_grace,
+            };
+            after.push(self.plain(action, cause.clone(), Vec::new(), None));
+        }
+        self.commit_removal(replica, which, after, cause);
+    }
+
+    /// Services that want no container lose those they have.
+    pub(super) fn scaled_to_nothing(&mut self) {
+        let project = self.project;
+        for (name, service) in &project.services {
+            if service.provider.is_some() {
+                self.warnings.push(format!("service `{name}` comes from a provider, which is not run yet"));
+            } else if service.replicas() == 0 {
+                for container in self.current(name) {
+                    self.retire(&container, Cause::ScaledDown);
+                }
+            }
+        }
+    }
+
+    /// Containers that stay, of services whose dependency with `restart: true` is recreated, are stopped before it
+    /// and started again behind their gates.
+    pub(super) fn restart_dependents(&mut self) {
+        let project = self.project;
+        for index in 0..self.units.len() {
+            let name = self.units[index].service.clone();
+            let service = &project.services[name.as_str()];
+            let recreated = service.depends_on.iter().find(|(on, dependency)| {
+                dependency.restart && self.services.get(*on).is_some_and(|o| !o.stops.is_empty())
+            });
+            let Some((on, _)) = recreated else { continue };
+            let kept = std::mem::take(&mut self.services[name.as_str()].kept);
+            for (replica, container) in kept {
+                let cause = Cause::RestartsWith(on.clone());
+                let action = Action::StopContainer {
+                    replica: Some(replica.clone()),
+                    container: container.clone(),
+                    grace: self.options.stop_grace,
+                };
+                let unit = self.ids[name.as_str()];
+                let stop = self.plain(action, cause.clone(), Vec::new(), Some(unit));
+                for step in self.services[on.as_str()].stops.clone() {
+                    self.steps[step.index()].after.push(stop);
+                }
+                self.services[name.as_str()].stops.push(stop);
+                let start = self.start(unit, &replica, Some(container), vec![stop], cause);
+                if let Some(r) = self.units[index].replicas.iter_mut().find(|r| r.number == replica.number) {
+                    r.start = Some(start);
+                    r.found = Found::ToStart;
+                }
+            }
+        }
+    }
+
+    pub(super) fn orphans(&mut self) {
+        let known = |name: &str| {
+            self.project.services.contains_key(name) || self.project.disabled_services.contains_key(name)
+        };
+        let orphans: Vec<Container> = self
+            .observed
+            .containers
+            .iter()
+            .filter(|c| !c.is_oneoff() && c.service().is_some_and(|s| !known(s)))
+            .cloned()
+            .collect();
+        if orphans.is_empty() {
+            return;
+        }
+        if self.options.remove_orphans {
+            for container in &orphans {
+                self.retire(container, Cause::Orphan);
+            }
+        } else {
+            let names: Vec<&str> = orphans.iter().map(|c| c.name.as_str()).collect();
+            self.warnings.push(format!(
+                "containers of services that are not in the files: {} (remove them with `--remove-orphans`)",
+                names.join(", ")
+            ));
+        }
+    }
+}
+
+fn is_up(state: ContainerState) -> bool {
+    matches!(state, ContainerState::Running | ContainerState::Restarting | ContainerState::Paused)
+}
+
+/// What is known of a container that stays.
+fn found(project: &crate::project::Project, service: &Service, container: &Container) -> Found {
+    let done = container.state == ContainerState::Exited
+        && container.exit_code == Some(0)
+        && unit::is_oneshot(project, service)
+        && !service.orch.rerun_always;
+    match container.state {
+        _ if done => Found::Completed,
+        ContainerState::Running | ContainerState::Restarting | ContainerState::Paused => {
+            // The engine's word counts where its own check is the one that decides.
+            let own = service.orch.health_check.is_none() && container.health == Some(EngineHealth::Healthy);
+            if own { Found::Healthy } else { Found::Running }
+        }
+        ContainerState::Created
+        | ContainerState::Exited
+        | ContainerState::Removing
+        | ContainerState::Dead => Found::ToStart,
+    }
+}
