@@ -10,4 +10,5 @@ pub mod plan;
 pub mod probe;
 pub mod project;
 pub mod report;
+pub mod scheduler;
 pub mod time;

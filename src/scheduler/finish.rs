@@ -1,0 +1,244 @@
+//! When a run is over, and what it comes to.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Abort, AfterReady, Effect, Outcome, Scheduler,
+    machine::{Course, StepState},
+    replica::Life,
+};
+use crate::{
+    event::{CancelReason, EventKind, Failure, StepAction, Verdict},
+    plan::{Action, Phase, StepId, UnitId},
+    project::{Require, go_duration},
+    time::Elapsed,
+};
+
+/// Something that went wrong by itself, not because of something else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Trouble {
+    /// The unit it is about; `None`: the run as a whole.
+    unit: Option<UnitId>,
+    reason: String,
+    code: Option<i64>,
+    timed_out: bool,
+    /// It does not fail the run: an undo or a removal that left something behind.
+    left: bool,
+}
+
+impl Scheduler {
+    /// Notes what went wrong; once for each unit.
+    pub(super) fn trouble(
+        &mut self,
+        unit: Option<UnitId>,
+        reason: String,
+        code: Option<i64>,
+        timed_out: bool,
+    ) {
+        if unit.is_none() || !self.troubles.iter().any(|t| t.unit == unit) {
+            self.troubles.push(Trouble { unit, reason, code, timed_out, left: false });
+        }
+    }
+
+    /// Notes what an ending could not end.
+    pub(super) fn left_behind(&mut self, action: &Action, message: &str) {
+        let what = StepAction::from(action).target;
+        let reason = format!("{what}: {message}");
+        self.troubles.push(Trouble { unit: None, reason, code: None, timed_out: false, left: true });
+    }
+
+    /// The time for the whole start is over.
+    pub(super) fn run_timed_out(&mut self, _now: Elapsed) {
+        if self.course != Course::Running || self.cancel.is_some() {
+            return;
+        }
+        let text = go_duration(self.plan.limits.timeout.unwrap_or_default());
+        let why = format!("not ready when the {text} for the whole start were over");
+        for index in 0..self.units.len() {
+            let id = UnitId(u32::try_from(index).expect("fewer than 2^32 units"));
+            let begun = self.units[index].replicas.iter().any(|r| r.life != Life::Waiting);
+            // Those that only wait for others are not to blame.
+            if begun && !self.units[index].is_settled() {
+                self.fail_waiting(id, &why);
+            }
+        }
+        self.cancel(CancelReason::Timeout);
+    }
+
+    /// Whether a failed or skipped unit fails the run.
+    fn is_fatal(&self, id: UnitId) -> bool {
+        let unit = &self.plan.units[id.index()];
+        if !unit.critical {
+            return false;
+        }
+        // After ready, only what is looked after can fail the run.
+        if self.course == Course::Watching && !unit.supervised {
+            return false;
+        }
+        match unit.wave {
+            Some(wave) if self.plan.waves[wave].ready_when != Require::All => {
+                self.waves[wave].failed.is_some()
+            }
+            Some(_) | None => true,
+        }
+    }
+
+    /// An exit may end a watched run.
+    pub(super) fn look_at_abort(&mut self, id: UnitId, code: i64) {
+        let AfterReady::Watch(abort) = self.after_ready else { return };
+        let ends = match abort {
+            Abort::Never => false,
+            Abort::OnExit => true,
+            Abort::OnFailure => code != 0,
+            Abort::OnExitOf(unit) => unit == id || code != 0,
+        };
+        if ends {
+            self.cancel(CancelReason::ContainerExited);
+        }
+    }
+
+    /// Moves the run on as a whole: to its end, if that has come. Whether there is more to look at.
+    pub(super) fn conclude(&mut self) -> bool {
+        let fatal = (0u32..).zip(&self.units).any(|(n, u)| u.is_failed() && self.is_fatal(UnitId(n)));
+        let broken = self.troubles.iter().any(|t| t.unit.is_none() && !t.left);
+        if (fatal || broken) && self.cancel.is_none() {
+            self.cancel(CancelReason::Failure);
+        }
+        if self.cancel.is_some() {
+            if self.lanes.total() == 0 {
+                self.finish();
+            }
+            return false;
+        }
+        match self.course {
+            Course::Running if self.is_all_ready() => self.commit(),
+            Course::Committing if self.is_done(Phase::Commit) => match self.after_ready {
+                AfterReady::Finish => self.finish(),
+                AfterReady::Watch(_) => self.course = Course::Watching,
+            },
+            Course::Watching if self.is_all_over() => self.finish(),
+            Course::New | Course::Running | Course::Committing | Course::Watching | Course::Over => {
+                debug_assert!(!self.is_stuck(), "nothing under way, nothing due, and not over: {self:?}");
+                return false;
+            }
+        }
+        self.course != Course::Over
+    }
+
+    fn is_all_ready(&self) -> bool {
+        self.is_done(Phase::Run)
+            && self.lanes.total() == 0
+            && self.units.iter().zip(&self.plan.units).all(|(run, unit)| {
+                // Created and not to be started (`--no-start`) is all that was asked for.
+                run.is_settled()
+                    || unit
+                        .replicas
+                        .iter()
+                        .all(|r| r.start.is_none() && r.found == crate::plan::Found::ToStart)
+            })
+    }
+
+    fn is_done(&self, phase: Phase) -> bool {
+        let mut steps = self.steps.iter().zip(&self.plan.steps);
+        steps.all(|(run, step)| step.phase != phase || run.state.is_over())
+    }
+
+    /// Everything that is watched has ended.
+    fn is_all_over(&self) -> bool {
+        self.units.iter().all(|u| {
+            u.replicas.iter().all(|r| matches!(r.life, Life::Completed | Life::Failed | Life::Skipped))
+        })
+    }
+
+    fn is_stuck(&self) -> bool {
+        let probing = self
+            .units
+            .iter()
+            .any(|u| u.outside.iter().any(Option::is_some) || u.replicas.iter().any(|r| r.life == Life::Up));
+        self.course == Course::Running && self.lanes.total() == 0 && self.agenda.next().is_none() && !probing
+    }
+
+    /// Everything is ready: what was kept for undoing can go.
+    fn commit(&mut self) {
+        self.course = Course::Committing;
+        let degraded = self.degraded();
+        if !self.plan.units.is_empty() {
+            self.announce(EventKind::Ready { degraded });
+        }
+        self.agenda.set(super::agenda::Timer::Run, None);
+        for index in 0..self.steps.len() {
+            let id = StepId(u32::try_from(index).expect("fewer than 2^32 steps"));
+            // What it waited for may have been skipped with its unit: then there is nothing to remove.
+            let step = &self.plan.steps[index];
+            let skipped = |s: &StepId| self.steps[s.index()].state != StepState::Done;
+            if step.phase == Phase::Commit && step.after.iter().any(skipped) {
+                self.steps[index].state = StepState::Skipped;
+            }
+            self.queue(id);
+        }
+    }
+
+    fn finish(&mut self) {
+        self.course = Course::Over;
+        let verdict = match self.cancel {
+            None => {
+                let left = self.troubles.iter().any(|t| t.left) && self.plan.units.is_empty();
+                if left { Verdict::Failed } else { Verdict::Succeeded }
+            }
+            Some(CancelReason::ContainerExited) => match self.exits.last() {
+                Some((_, 0)) | None => Verdict::Succeeded,
+                Some(_) => Verdict::Failed,
+            },
+            Some(CancelReason::Failure | CancelReason::Timeout) => Verdict::Failed,
+            Some(CancelReason::Interrupt | CancelReason::Forced) => Verdict::Cancelled,
+        };
+        let outcome = Outcome {
+            verdict,
+            reason: self.cancel,
+            failures: self.failures(),
+            degraded: self.degraded(),
+            exits: self.exits.clone(),
+        };
+        self.out.push(Effect::Finish(outcome));
+    }
+
+    fn failures(&self) -> Vec<Failure> {
+        let failure = |trouble: &Trouble| Failure {
+            service: trouble.unit.map(|u| self.plan.units[u.index()].service.clone()).unwrap_or_default(),
+            reason: trouble.reason.clone(),
+            exit_code: trouble.code,
+            dependents: trouble.unit.map(|u| self.dependents(u)).unwrap_or_default(),
+            log: Vec::new(),
+            health: Vec::new(),
+            timed_out: trouble.timed_out,
+        };
+        self.troubles.iter().map(failure).collect()
+    }
+
+    /// Units that were not started because of this one, the nearest first.
+    fn dependents(&self, root: UnitId) -> Vec<String> {
+        let mut seen = BTreeSet::from([root]);
+        let mut names = Vec::new();
+        let mut level = vec![root];
+        while !level.is_empty() {
+            let mut next = Vec::new();
+            for (id, run) in (0u32..).map(UnitId).zip(&self.units) {
+                let because = run.broken.as_ref().and_then(|b| b.because);
+                if because.is_some_and(|b| level.contains(&b)) && seen.insert(id) {
+                    names.push(self.plan.units[id.index()].service.clone());
+                    next.push(id);
+                }
+            }
+            level = next;
+        }
+        names
+    }
+
+    fn degraded(&self) -> Vec<String> {
+        let is_degraded = |run: &super::gate::UnitRun| {
+            run.is_failed() || run.replicas.iter().any(|r| r.shown == crate::event::ServiceState::Degraded)
+        };
+        let units = self.plan.units.iter().zip(&self.units);
+        units.filter(|(_, run)| is_degraded(run)).map(|(unit, _)| unit.service.clone()).collect()
+    }
+}

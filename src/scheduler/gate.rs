@@ -1,0 +1,223 @@
+//! When a unit may start.
+
+use super::{
+    Owner, Scheduler,
+    machine::StepState,
+    replica::{Life, ReplicaRun},
+};
+use crate::{
+    event::ServiceState,
+    health::{Health, Monitor},
+    plan::{Gate, GateOn, StepId, Unit, UnitId},
+    project::{HealthSpec, Require, Stage},
+    time::Elapsed,
+};
+
+/// A unit as it goes.
+#[derive(Debug, Clone)]
+pub(super) struct UnitRun {
+    pub(super) replicas: Vec<ReplicaRun>,
+    /// Monitors of the gates on something outside, by their place among the gates.
+    pub(super) outside: Vec<Option<Monitor>>,
+    /// Its gates have opened; they do not close again.
+    pub(super) open: bool,
+    /// What keeps it from ever starting.
+    pub(super) broken: Option<Broken>,
+    /// What it goes without.
+    pub(super) lacks: Vec<String>,
+    /// Units that wait for it.
+    pub(super) waiters: Vec<UnitId>,
+    /// Steps that are about it.
+    pub(super) steps: Vec<StepId>,
+}
+
+/// Why a unit will not start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Broken {
+    /// The unit that failed it; `None` for a wave or something outside.
+    pub(super) because: Option<UnitId>,
+    /// In words.
+    pub(super) why: String,
+}
+
+/// What a gate says.
+enum GateState {
+    Open,
+    Closed(String),
+    Broken(Broken),
+}
+
+impl UnitRun {
+    pub(super) fn new(unit: &Unit) -> Self {
+        Self {
+            replicas: unit.replicas.iter().map(ReplicaRun::new).collect(),
+            outside: unit.gates.iter().map(|_| None).collect(),
+            open: false,
+            broken: None,
+            lacks: Vec::new(),
+            waiters: Vec::new(),
+            steps: Vec::new(),
+        }
+    }
+
+    /// Every replica has been started at least once.
+    pub(super) fn is_started(&self) -> bool {
+        self.replicas.iter().all(|r| r.was_up)
+    }
+
+    /// Every replica is ready, degraded or has completed.
+    pub(super) fn is_ready(&self) -> bool {
+        self.replicas.iter().all(ReplicaRun::is_ready)
+    }
+
+    /// Every replica has exited with 0.
+    pub(super) fn is_completed(&self) -> bool {
+        self.replicas.iter().all(|r| r.life == Life::Completed)
+    }
+
+    /// Some replica will not become ready.
+    pub(super) fn is_failed(&self) -> bool {
+        self.replicas.iter().any(|r| matches!(r.life, Life::Failed | Life::Skipped))
+    }
+
+    /// Nothing more becomes of it before ready.
+    pub(super) fn is_settled(&self) -> bool {
+        self.replicas.iter().all(|r| r.is_ready() || matches!(r.life, Life::Failed | Life::Skipped))
+    }
+}
+
+impl Scheduler {
+    /// Opens a unit whose gates are open, and gives up one whose gates can never open.
+    pub(super) fn look_at_gates(&mut self, now: Elapsed, id: UnitId) {
+        let run = &self.units[id.index()];
+        if run.open || run.broken.is_some() {
+            return;
+        }
+        let plan = std::sync::Arc::clone(&self.plan);
+        let unit = &plan.units[id.index()];
+        if unit.replicas.iter().all(|r| r.start.is_none()) {
+            self.units[id.index()].open = true;
+            return self.queue_steps(id);
+        }
+        let mut waits = Vec::new();
+        let mut lacks = Vec::new();
+        for (place, gate) in unit.gates.iter().enumerate() {
+            match self.gate_state(now, id, place, gate) {
+                GateState::Open => {}
+                GateState::Closed(what) => waits.push(what),
+                GateState::Broken(broken) if gate.required => return self.break_unit(id, broken),
+                GateState::Broken(broken) => lacks.push(broken.why),
+            }
+        }
+        if waits.is_empty() {
+            self.units[id.index()].open = true;
+            self.units[id.index()].lacks = lacks;
+            self.queue_steps(id);
+        } else {
+            self.show_waiting(id, &waits);
+        }
+    }
+
+    fn queue_steps(&mut self, id: UnitId) {
+        for step in self.units[id.index()].steps.clone() {
+            self.queue(step);
+        }
+    }
+
+    fn gate_state(&mut self, now: Elapsed, id: UnitId, place: usize, gate: &Gate) -> GateState {
+        match &gate.on {
+            GateOn::Started(on) => self.unit_gate(*on, UnitRun::is_started, "to start"),
+            GateOn::Ready(on) => self.unit_gate(*on, UnitRun::is_ready, "to be ready"),
+            GateOn::Completed(on) => self.unit_gate(*on, UnitRun::is_completed, "to complete"),
+            GateOn::Stage(on, stage) => {
+                let passed = |run: &UnitRun| {
+                    let passed = |r: &ReplicaRun| r.is_ready() || r.has_passed(stage);
+                    run.replicas.iter().all(passed)
+                };
+                self.unit_gate(*on, passed, &format!("to pass stage `{stage}`"))
+            }
+            GateOn::Wave(wave) => match (self.waves[*wave].ready, &self.waves[*wave].failed) {
+                (true, _) => GateState::Open,
+                (false, Some(why)) => GateState::Broken(Broken {
+                    because: self.waves[*wave].failed_by,
+                    why: format!("wave `{}` failed: {why}", self.plan.waves[*wave].name),
+                }),
+                (false, None) => GateState::Closed(format!("wave `{}`", self.plan.waves[*wave].name)),
+            },
+            GateOn::Outside { name, check } => {
+                if self.units[id.index()].outside[place].is_none() {
+                    let stage = Stage {
+                        name: name.clone(),
+                        checks: vec![(**check).clone()],
+                        require: Require::All,
+                        timeout: None,
+                        start_period: std::time::Duration::ZERO,
+                        critical: true,
+                    };
+                    let spec = HealthSpec { stages: vec![stage], liveness: None };
+                    let deadline = self.deadline(now, None);
+                    let monitor = Monitor::new(spec.into(), now, deadline);
+                    self.units[id.index()].outside[place] = Some(monitor);
+                    self.poll(now, Owner::Outside(id, place));
+                }
+                let monitor = self.units[id.index()].outside[place].as_ref();
+                match monitor.map(Monitor::health) {
+                    Some(Health::Starting) | None => GateState::Closed(format!("`{name}`")),
+                    Some(Health::Failed { why, .. }) => {
+                        GateState::Broken(Broken { because: None, why: format!("`{name}`: {why}") })
+                    }
+                    Some(
+                        Health::Ready
+                        | Health::Degraded { .. }
+                        | Health::Unhealthy { .. }
+                        | Health::Recovering,
+                    ) => GateState::Open,
+                }
+            }
+        }
+    }
+
+    fn unit_gate(&self, on: UnitId, holds: impl Fn(&UnitRun) -> bool, what: &str) -> GateState {
+        let run = &self.units[on.index()];
+        let service = &self.plan.units[on.index()].service;
+        if holds(run) {
+            GateState::Open
+        } else if run.is_failed() || run.broken.is_some() {
+            GateState::Broken(Broken { because: Some(on), why: format!("`{service}` failed") })
+        } else {
+            GateState::Closed(format!("`{service}` {what}"))
+        }
+    }
+
+    /// Gives a unit up: what has not begun of it is skipped.
+    fn break_unit(&mut self, id: UnitId, broken: Broken) {
+        for place in 0..self.units[id.index()].replicas.len() {
+            if self.run_of(id, place).life == Life::Waiting {
+                self.run_of(id, place).life = Life::Skipped;
+                self.show(id, place, ServiceState::Skipped, &broken.why);
+            }
+        }
+        self.units[id.index()].broken = Some(broken);
+        self.skip_steps(id);
+        self.unit_changed(id);
+    }
+
+    /// Steps of a unit that have not begun will not be done.
+    pub(super) fn skip_steps(&mut self, id: UnitId) {
+        for step in self.units[id.index()].steps.clone() {
+            if self.steps[step.index()].state == StepState::Blocked {
+                self.steps[step.index()].state = StepState::Skipped;
+                self.ready.remove(&step);
+            }
+        }
+    }
+
+    /// Whoever waits for a unit looks again.
+    pub(super) fn unit_changed(&mut self, id: UnitId) {
+        let waiters = self.units[id.index()].waiters.clone();
+        self.dirty.extend(waiters);
+        if let Some(wave) = self.plan.units[id.index()].wave {
+            self.waves[wave].dirty = true;
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What goes into the scheduler and what comes out.
+
+use crate::{
+    event::{CancelReason, EventKind, Failure, Verdict},
+    health::{ProbeId, ProbeResult},
+    plan::{ContainerRef, ImageInfo, StepId, UnitId},
+    project::{Check, Replica},
+};
+
+/// Something that happened outside.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// The run begins, or time has passed.
+    Tick,
+    /// A performed step is over.
+    StepFinished {
+        /// Which.
+        step: StepId,
+        /// What came of it.
+        result: Result<StepOutput, StepFailure>,
+    },
+    /// An ordered probe is over.
+    Probed {
+        /// Which.
+        key: ProbeKey,
+        /// What it found.
+        result: ProbeResult,
+    },
+    /// The engine says that something happened to a container.
+    Container {
+        /// Its ID.
+        id: String,
+        /// What.
+        change: ContainerChange,
+    },
+    /// Somebody asks the run to end.
+    Cancel(CancelReason),
+}
+
+/// What a step gave.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StepOutput {
+    /// It is done.
+    Done,
+    /// It made this container.
+    Created(ContainerRef),
+    /// It got this image.
+    Image(Box<ImageInfo>),
+}
+
+/// What went wrong with a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepFailure {
+    /// In the engine's words.
+    pub message: String,
+    /// Nobody knows whether it was done: undoing must cover it.
+    pub unknown: bool,
+}
+
+/// Something that happened to a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContainerChange {
+    /// Its process runs.
+    Started,
+    /// Its process ended.
+    Died {
+        /// Exit code.
+        code: i64,
+    },
+    /// It ran out of memory.
+    OutOfMemory,
+    /// Its own HEALTHCHECK passes.
+    Healthy,
+    /// Its own HEALTHCHECK failed too often.
+    Unhealthy,
+}
+
+/// Which probe a result belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProbeKey {
+    /// Whose monitor ordered it.
+    pub owner: Owner,
+    /// Which of that monitor's checks.
+    pub id: ProbeId,
+    /// Which try of the start: results of an earlier one do not count.
+    pub attempt: u32,
+}
+
+/// Who has a monitor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Owner {
+    /// A unit's replica, by its place in the unit.
+    Replica(UnitId, usize),
+    /// A unit's gate on something outside, by its place in the unit's gates.
+    Outside(UnitId, usize),
+}
+
+/// Something to be done, in the order given.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Tell everybody.
+    Announce(EventKind),
+    /// Perform a step of the plan.
+    Perform(StepId),
+    /// Run a probe.
+    Probe(ProbeOrder),
+    /// The run is over. Always last, exactly once.
+    Finish(Outcome),
+}
+
+/// A probe to run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProbeOrder {
+    /// Comes back with the result.
+    pub key: ProbeKey,
+    /// What to do.
+    pub check: Check,
+    /// The container it is about; `None` for something outside the project.
+    pub container: Option<String>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// What came of it.
+    pub verdict: Verdict,
+    /// What made it end early, if anything did.
+    pub reason: Option<CancelReason>,
+    /// What failed; log lines are not filled in.
+    pub failures: Vec<Failure>,
+    /// Services that are not as they should be.
+    pub degraded: Vec<String>,
+    /// Containers that exited, with their codes, in the order in which they did.
+    pub exits: Vec<(Replica, i64)>,
+}
+
+/// What happens once everything is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterReady {
+    /// The run is over.
+    Finish,
+    /// It goes on watching until it is cancelled or nothing runs any more.
+    Watch(Abort),
+}
+
+/// Which exit ends a watched run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Abort {
+    /// Only the last one.
+    Never,
+    /// Any (`--abort-on-container-exit`).
+    OnExit,
+    /// Any with a code other than 0 (`--abort-on-container-failure`).
+    OnFailure,
+    /// That of this unit, or any with a code other than 0 (`--exit-code-from`).
+    OnExitOf(UnitId),
+}

@@ -1,0 +1,440 @@
+//! The machine: steps, units and waves as they go.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::{
+    AfterReady, ContainerChange, Effect, Input, Owner, StepFailure, StepOutput,
+    agenda::{Agenda, Timer},
+    finish::Trouble,
+    gate::UnitRun,
+    lane::{Lane, Lanes},
+    replica::ReplicaRun,
+    wave::WaveRun,
+};
+use crate::{
+    event::{CancelReason, EventKind, ServiceState, StepAction},
+    plan::{Action, Cause, ContainerRef, Done, ImageInfo, Observed, Phase, Plan, StepId, UnitId},
+    project::Replica,
+    time::Elapsed,
+};
+
+/// Runs one plan: decides what may happen next, does nothing itself.
+#[derive(Debug, Clone)]
+pub struct Scheduler {
+    pub(super) plan: Arc<Plan>,
+    pub(super) after_ready: AfterReady,
+    pub(super) steps: Vec<StepRun>,
+    /// Steps whose predecessors are done and whose gate is open.
+    pub(super) ready: BTreeSet<StepId>,
+    pub(super) lanes: Lanes,
+    pub(super) agenda: Agenda,
+    pub(super) units: Vec<UnitRun>,
+    pub(super) waves: Vec<WaveRun>,
+    /// Units whose gates are to be looked at again.
+    pub(super) dirty: BTreeSet<UnitId>,
+    /// Whose container it is, by ID.
+    pub(super) containers: BTreeMap<String, (UnitId, usize)>,
+    pub(super) images: BTreeMap<String, ImageInfo>,
+    pub(super) cancel: Option<CancelReason>,
+    pub(super) course: Course,
+    pub(super) troubles: Vec<Trouble>,
+    pub(super) exits: Vec<(Replica, i64)>,
+    pub(super) created: BTreeMap<Replica, ContainerRef>,
+    pub(super) out: Vec<Effect>,
+}
+
+/// How far the run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Course {
+    /// Not begun.
+    New,
+    /// Steps of the run phase are done, units become ready.
+    Running,
+    /// Everything is ready; what had to wait for that is done.
+    Committing,
+    /// All is done; it watches.
+    Watching,
+    /// Nothing more comes.
+    Over,
+}
+
+/// A step as it goes.
+#[derive(Debug, Clone)]
+pub(super) struct StepRun {
+    pub(super) state: StepState,
+    /// Predecessors that are not over.
+    pub(super) waiting: usize,
+    pub(super) dependents: Vec<StepId>,
+    pub(super) began: Elapsed,
+}
+
+/// The life of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepState {
+    /// It has not begun.
+    Blocked,
+    /// The engine is at it.
+    Running,
+    /// It is done.
+    Done,
+    /// The engine did not do it.
+    Failed,
+    /// Nobody knows whether the engine did it.
+    Unknown,
+    /// It will not be done.
+    Skipped,
+}
+
+impl StepState {
+    /// Whether nothing more becomes of it.
+    pub fn is_over(self) -> bool {
+        match self {
+            Self::Blocked | Self::Running => false,
+            Self::Done | Self::Failed | Self::Unknown | Self::Skipped => true,
+        }
+    }
+}
+
+impl Scheduler {
+    /// A run of `plan`. What was observed gives what images are known of.
+    pub fn new(plan: Arc<Plan>, observed: &Observed, after_ready: AfterReady) -> Self {
+        let mut dependents: Vec<Vec<StepId>> = vec![Vec::new(); plan.steps.len()];
+        for (id, step) in (0u32..).zip(&plan.steps) {
+            for before in &step.after {
+                dependents[before.index()].push(StepId(id));
+            }
+        }
+        let steps = plan.steps.iter().zip(dependents);
+        let steps = steps.map(|(step, dependents)| StepRun {
+            state: StepState::Blocked,
+            waiting: step.after.len(),
+            dependents,
+            began: Elapsed::ZERO,
+        });
+        let mut units: Vec<UnitRun> = plan.units.iter().map(UnitRun::new).collect();
+        for (id, unit) in (0u32..).zip(&plan.units) {
+            for on in unit.gates.iter().filter_map(|g| g.on.unit()) {
+                units[on.index()].waiters.push(UnitId(id));
+            }
+        }
+        for (id, step) in (0u32..).zip(&plan.steps) {
+            if let Some(unit) = step.unit {
+                units[unit.index()].steps.push(StepId(id));
+            }
+        }
+        let mut containers = BTreeMap::new();
+        for (id, unit) in (0u32..).zip(&plan.units) {
+            for (place, replica) in unit.replicas.iter().enumerate() {
+                if let Some(existing) = &replica.existing {
+                    containers.insert(existing.id.clone(), (UnitId(id), place));
+                }
+            }
+        }
+        Self {
+            steps: steps.collect(),
+            ready: BTreeSet::new(),
+            lanes: Lanes::new(&plan.limits),
+            agenda: Agenda::default(),
+            waves: plan.waves.iter().map(|_| WaveRun::default()).collect(),
+            dirty: BTreeSet::new(),
+            units,
+            containers,
+            images: observed.images.clone(),
+            cancel: None,
+            course: Course::New,
+            troubles: Vec::new(),
+            exits: Vec::new(),
+            created: BTreeMap::new(),
+            out: Vec::new(),
+            after_ready,
+            plan,
+        }
+    }
+
+    /// Takes what happened at `now` and says what is to be done, in order.
+    pub fn step(&mut self, now: Elapsed, input: Input) -> Vec<Effect> {
+        if self.course == Course::Over {
+            return Vec::new();
+        }
+        if self.course == Course::New {
+            self.begin(now);
+        }
+        match input {
+            Input::Tick => {}
+            Input::StepFinished { step, result } => self.step_finished(now, step, result),
+            Input::Probed { key, result } => self.probed(now, key, &result),
+            Input::Container { id, change } => self.container_changed(now, &id, change),
+            Input::Cancel(reason) => self.cancel(reason),
+        }
+        for timer in self.agenda.due(now) {
+            self.time_is_up(now, timer);
+        }
+        self.settle(now);
+        while self.conclude() {
+            self.settle(now);
+        }
+        std::mem::take(&mut self.out)
+    }
+
+    /// When a [`Input::Tick`] is due, if nothing happens before.
+    pub fn next_deadline(&self) -> Option<Elapsed> {
+        if self.course == Course::Over { None } else { self.agenda.next() }
+    }
+
+    /// What undoing this run would have to cover.
+    pub fn done(&self) -> Done {
+        let covered = |state: StepState| match state {
+            StepState::Done | StepState::Unknown | StepState::Running => true,
+            StepState::Blocked | StepState::Failed | StepState::Skipped => false,
+        };
+        let mut created = self.created.clone();
+        // A container that may have been created is known by its name alone.
+        for (run, step) in self.steps.iter().zip(&self.plan.steps) {
+            if let (Action::CreateContainer { replica, name, .. }, StepState::Unknown | StepState::Running) =
+                (&step.action, run.state)
+            {
+                created.insert(replica.clone(), ContainerRef { id: name.clone(), name: name.clone() });
+            }
+        }
+        let steps = (0u32..).zip(&self.steps).filter(|(_, s)| covered(s.state)).map(|(n, _)| StepId(n));
+        Done { steps: steps.collect(), created }
+    }
+
+    /// The container of a replica, once there is one.
+    pub fn container(&self, replica: &Replica) -> Option<&ContainerRef> {
+        let (unit, run) =
+            self.plan.units.iter().zip(&self.units).find(|(unit, _)| unit.service == replica.service)?;
+        let place = unit.replicas.iter().position(|r| r.number == replica.number)?;
+        run.replicas[place].container.as_ref()
+    }
+
+    /// Every replica's state, stages and last probe results, for saving and showing.
+    pub fn health(&self) -> Vec<(Replica, ServiceState, Option<crate::health::MonitorReport>)> {
+        let mut all = Vec::new();
+        for (unit, run) in self.plan.units.iter().zip(&self.units) {
+            for (replica, state) in unit.replicas.iter().zip(&run.replicas) {
+                let replica = Replica { service: unit.service.clone(), number: replica.number };
+                all.push((replica, state.shown, state.monitor.as_ref().map(crate::health::Monitor::report)));
+            }
+        }
+        all
+    }
+
+    fn begin(&mut self, now: Elapsed) {
+        self.course = Course::Running;
+        self.agenda.set(Timer::Run, self.plan.limits.timeout.map(|t| now + t));
+        self.dirty = (0u32..).zip(&self.units).map(|(n, _)| UnitId(n)).collect();
+        for index in 0..self.steps.len() {
+            self.queue(StepId(u32::try_from(index).expect("fewer than 2^32 steps")));
+        }
+        for unit in self.dirty.clone() {
+            self.begin_found(now, unit);
+        }
+    }
+
+    pub(super) fn announce(&mut self, kind: EventKind) {
+        self.out.push(Effect::Announce(kind));
+    }
+
+    /// Lets a step be performed once nothing holds it back.
+    pub(super) fn queue(&mut self, id: StepId) {
+        let (run, step) = (&self.steps[id.index()], &self.plan.steps[id.index()]);
+        let in_phase = match step.phase {
+            Phase::Run => true,
+            Phase::Commit => self.course == Course::Committing,
+        };
+        let open = step.gate.is_none_or(|unit| self.units[unit.index()].open);
+        if in_phase && open && run.waiting == 0 && run.state == StepState::Blocked {
+            self.ready.insert(id);
+        }
+    }
+
+    /// Performs what may be performed, as far as there is room.
+    fn perform(&mut self, now: Elapsed) {
+        if self.cancel.is_some() {
+            return;
+        }
+        let candidates: Vec<StepId> = self.ready.iter().copied().collect();
+        for id in candidates {
+            let plan = Arc::clone(&self.plan);
+            let step = &plan.steps[id.index()];
+            let lane = Lane::of(&step.action);
+            if !self.lanes.has_room(lane) {
+                continue;
+            }
+            self.ready.remove(&id);
+            self.lanes.enter(lane);
+            self.steps[id.index()].state = StepState::Running;
+            self.steps[id.index()].began = now;
+            self.announce(EventKind::StepStarted {
+                step: id.0,
+                action: StepAction::from(&step.action),
+                cause: step.cause.to_string(),
+            });
+            self.show_step_started(id, &step.action, &step.cause);
+            self.out.push(Effect::Perform(id));
+        }
+    }
+
+    fn step_finished(&mut self, now: Elapsed, id: StepId, result: Result<StepOutput, StepFailure>) {
+        let plan = Arc::clone(&self.plan);
+        let step = &plan.steps[id.index()];
+        let took = now.since(self.steps[id.index()].began);
+        self.lanes.leave(Lane::of(&step.action));
+        let action = StepAction::from(&step.action);
+        match result {
+            Ok(output) => {
+                self.steps[id.index()].state = StepState::Done;
+                self.announce(EventKind::StepDone { step: id.0, action, took });
+                self.take_output(now, &step.action, output);
+                self.release(id);
+            }
+            Err(failure) => {
+                let unknown = failure.unknown;
+                self.steps[id.index()].state = if unknown { StepState::Unknown } else { StepState::Failed };
+                self.announce(EventKind::StepFailed { step: id.0, action, error: failure.message.clone() });
+                self.step_failed(now, id, &failure.message);
+            }
+        }
+    }
+
+    fn take_output(&mut self, now: Elapsed, action: &Action, output: StepOutput) {
+        match output {
+            StepOutput::Image(info) => {
+                if let Action::PullImage { image, .. } | Action::BuildImage { image, .. } = action {
+                    self.images.insert(image.clone(), *info);
+                }
+            }
+            StepOutput::Created(container) => {
+                if let Action::CreateContainer { replica, .. } = action {
+                    self.created.insert(replica.clone(), container.clone());
+                    self.container_created(replica, container);
+                }
+            }
+            StepOutput::Done => self.show_step_done(now, action),
+        }
+    }
+
+    /// A step is over: those that waited only for it may follow.
+    pub(super) fn release(&mut self, id: StepId) {
+        for dependent in self.steps[id.index()].dependents.clone() {
+            let run = &mut self.steps[dependent.index()];
+            run.waiting = run.waiting.saturating_sub(1);
+            self.queue(dependent);
+        }
+    }
+
+    fn step_failed(&mut self, now: Elapsed, id: StepId, message: &str) {
+        let plan = Arc::clone(&self.plan);
+        let step = &plan.steps[id.index()];
+        let ending = matches!(step.cause, Cause::Undo | Cause::Requested) || step.phase == Phase::Commit;
+        match (&step.action, step.unit) {
+            (Action::StartContainer { replica, .. }, Some(unit)) => {
+                let place = self.place(unit, replica);
+                self.start_failed(now, unit, place, message.to_owned(), None, false);
+            }
+            (
+                Action::CreateContainer { replica, .. }
+                | Action::RenameContainer { replica, .. }
+                | Action::RemoveContainer { replica: Some(replica), .. }
+                | Action::StopContainer { replica: Some(replica), .. },
+                Some(unit),
+            ) => {
+                let place = self.place(unit, replica);
+                self.fail(unit, place, message.to_owned(), None, false);
+            }
+            (Action::RemoveNetwork { .. } | Action::RemoveVolume { .. } | Action::RemoveImage { .. }, _) => {
+                self.announce(EventKind::Warning { message: message.to_owned() });
+                self.left_behind(&step.action, message);
+                self.release(id);
+            }
+            // What ends things goes on with the rest, so that as little as possible is left.
+            _ if ending => {
+                self.left_behind(&step.action, message);
+                self.release(id);
+            }
+            _ => self.fail_dependents(id, message),
+        }
+    }
+
+    /// Everything that waits for a failed network, volume or image fails with it.
+    fn fail_dependents(&mut self, id: StepId, message: &str) {
+        let plan = Arc::clone(&self.plan);
+        let mut any = false;
+        let mut open = vec![id];
+        while let Some(next) = open.pop() {
+            for dependent in self.steps[next.index()].dependents.clone() {
+                match (&plan.steps[dependent.index()].action, plan.steps[dependent.index()].unit) {
+                    (Action::CreateContainer { replica, .. }, Some(unit)) => {
+                        any = true;
+                        let place = self.place(unit, replica);
+                        self.fail(unit, place, message.to_owned(), None, false);
+                    }
+                    _ => open.push(dependent),
+                }
+            }
+        }
+        if !any {
+            self.trouble(None, message.to_owned(), None, false);
+        }
+    }
+
+    /// Looks at what has changed until nothing changes any more, then performs what may be performed.
+    fn settle(&mut self, now: Elapsed) {
+        while let Some(unit) = self.dirty.pop_first() {
+            self.look_at_gates(now, unit);
+            self.look_at_waves(now);
+        }
+        self.look_at_waves(now);
+        if !self.dirty.is_empty() {
+            return self.settle(now);
+        }
+        self.perform(now);
+    }
+
+    fn time_is_up(&mut self, now: Elapsed, timer: Timer) {
+        match timer {
+            Timer::Owner(owner) => self.poll(now, owner),
+            Timer::Wave(wave) => self.wave_timed_out(wave),
+            Timer::Run => self.run_timed_out(now),
+        }
+    }
+
+    fn container_changed(&mut self, now: Elapsed, id: &str, change: ContainerChange) {
+        if let Some(&(unit, place)) = self.containers.get(id) {
+            self.replica_changed(now, unit, place, change);
+        }
+    }
+
+    /// Takes a request to end. A weaker reason does not replace a stronger one.
+    pub(super) fn cancel(&mut self, reason: CancelReason) {
+        if self.cancel < Some(reason) {
+            self.cancel = Some(reason);
+            self.announce(EventKind::CancelRequested { reason });
+        }
+    }
+
+    pub(super) fn place(&self, unit: UnitId, replica: &Replica) -> usize {
+        let replicas = &self.plan.units[unit.index()].replicas;
+        replicas
+            .iter()
+            .position(|r| r.number == replica.number)
+            .expect("a step's replica is one of its unit's")
+    }
+
+    pub(super) fn replica_name(&self, unit: UnitId, place: usize) -> Replica {
+        let unit = &self.plan.units[unit.index()];
+        Replica { service: unit.service.clone(), number: unit.replicas[place].number }
+    }
+
+    pub(super) fn run_of(&mut self, unit: UnitId, place: usize) -> &mut ReplicaRun {
+        &mut self.units[unit.index()].replicas[place]
+    }
+
+    pub(super) fn owner_timer(owner: Owner) -> Timer {
+        Timer::Owner(owner)
+    }
+}

@@ -1,0 +1,633 @@
+//! One container's way from waiting to ready, and what becomes of it after that.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    AfterReady, ContainerChange, Effect, Owner, ProbeKey, ProbeOrder, Scheduler, machine::StepState,
+};
+use crate::{
+    event::{EventKind, ServiceState, StageStatus},
+    health::{Change, Health, Monitor, Order, ProbeId, ProbeResult},
+    plan::{Action, Cause, ContainerRef, Found, Readiness, RestartedByEngine, StepId, UnitId, UnitReplica},
+    project::{HealthSpec, ProbeSpec, Replica, go_duration},
+    time::{Backoff, Elapsed},
+};
+
+/// A replica as it goes.
+#[derive(Debug, Clone)]
+pub(super) struct ReplicaRun {
+    pub(super) life: Life,
+    pub(super) monitor: Option<Monitor>,
+    /// Tries of the start so far, from 0.
+    pub(super) attempt: u32,
+    /// When the first try began.
+    first_try: Option<Elapsed>,
+    /// Exits before the first stage passed, in this try.
+    early_exits: u32,
+    /// The engine said that it started, since we last asked it to.
+    seen_start: bool,
+    /// It exited before the answer to its start came.
+    early_exit: Option<i64>,
+    out_of_memory: bool,
+    pub(super) was_up: bool,
+    /// It was ready at least once.
+    pub(super) was_ready: bool,
+    pub(super) container: Option<ContainerRef>,
+    pub(super) shown: ServiceState,
+}
+
+/// Where a replica is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Life {
+    /// Not started, or between two starts.
+    Waiting,
+    /// The engine is asked to start it.
+    Starting,
+    /// Its process runs, or the engine is about to start it again.
+    Up,
+    /// Its start will be tried again.
+    Backoff,
+    /// It has exited with 0.
+    Completed,
+    /// It will not become ready.
+    Failed,
+    /// It will not be started.
+    Skipped,
+}
+
+impl ReplicaRun {
+    pub(super) fn new(replica: &UnitReplica) -> Self {
+        Self {
+            life: Life::Waiting,
+            monitor: None,
+            attempt: 0,
+            first_try: None,
+            early_exits: 0,
+            seen_start: false,
+            early_exit: None,
+            out_of_memory: false,
+            was_up: false,
+            was_ready: false,
+            container: replica.existing.clone(),
+            shown: ServiceState::Pending,
+        }
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        match self.life {
+            Life::Completed => true,
+            Life::Up => matches!(self.shown, ServiceState::Ready | ServiceState::Degraded),
+            Life::Waiting | Life::Starting | Life::Backoff | Life::Failed | Life::Skipped => false,
+        }
+    }
+
+    /// Whether a stage of that name has passed.
+    pub(super) fn has_passed(&self, stage: &str) -> bool {
+        self.monitor.as_ref().is_some_and(|m| m.stage_passed(stage))
+    }
+}
+
+impl Scheduler {
+    /// Takes up what was running before.
+    pub(super) fn begin_found(&mut self, now: Elapsed, id: UnitId) {
+        let plan = Arc::clone(&self.plan);
+        for (place, replica) in plan.units[id.index()].replicas.iter().enumerate() {
+            match replica.found {
+                Found::ToStart => {}
+                Found::Completed => {
+                    self.run_of(id, place).life = Life::Completed;
+                    self.run_of(id, place).was_up = true;
+                    self.show(id, place, ServiceState::Completed, "");
+                }
+                Found::Healthy => {
+                    self.run_of(id, place).life = Life::Up;
+                    self.run_of(id, place).was_up = true;
+                    self.run_of(id, place).seen_start = true;
+                    self.become_ready(id, place, ServiceState::Ready, "");
+                }
+                Found::Running => {
+                    self.run_of(id, place).seen_start = true;
+                    self.come_up(now, id, place);
+                }
+            }
+        }
+    }
+
+    pub(super) fn container_created(&mut self, replica: &Replica, container: ContainerRef) {
+        let Some(index) = self.plan.units.iter().position(|u| u.service == replica.service) else { return };
+        let unit = UnitId(u32::try_from(index).expect("fewer than 2^32 units"));
+        let place = self.place(unit, replica);
+        self.containers.insert(container.id.clone(), (unit, place));
+        self.run_of(unit, place).container = Some(container);
+        self.show(unit, place, ServiceState::Created, "");
+        self.dirty.insert(unit);
+    }
+
+    /// What a unit waits for, as long as it does.
+    pub(super) fn show_waiting(&mut self, id: UnitId, waits: &[String]) {
+        let cause = format!("waits for {}", waits.join(", "));
+        for place in 0..self.units[id.index()].replicas.len() {
+            let shown = self.run_of(id, place).shown;
+            if matches!(shown, ServiceState::Pending | ServiceState::Created) {
+                self.show(id, place, ServiceState::Blocked, &cause);
+            }
+        }
+    }
+
+    pub(super) fn show_step_started(&mut self, id: StepId, action: &Action, cause: &Cause) {
+        let Some(unit) = self.plan.steps[id.index()].unit else { return self.show_image_step(id, action) };
+        let cause = cause.to_string();
+        match action {
+            Action::CreateContainer { replica, .. } => {
+                let place = self.place(unit, replica);
+                self.show(unit, place, ServiceState::Creating, &cause);
+            }
+            Action::StartContainer { replica, .. } => {
+                let place = self.place(unit, replica);
+                let run = self.run_of(unit, place);
+                run.life = Life::Starting;
+                run.seen_start = false;
+                run.early_exit = None;
+                run.out_of_memory = false;
+                self.show(unit, place, ServiceState::Starting, &cause);
+            }
+            Action::StopContainer { .. }
+            | Action::KillContainer { .. }
+            | Action::RemoveContainer { .. }
+            | Action::RenameContainer { .. }
+            | Action::CreateNetwork { .. }
+            | Action::RemoveNetwork { .. }
+            | Action::CreateVolume { .. }
+            | Action::RemoveVolume { .. }
+            | Action::PullImage { .. }
+            | Action::BuildImage { .. }
+            | Action::RemoveImage { .. } => self.show_ending(action),
+        }
+    }
+
+    /// Everybody who waits for an image is shown as pulling or building it.
+    fn show_image_step(&mut self, id: StepId, action: &Action) {
+        let state = match action {
+            Action::PullImage { .. } => ServiceState::Pulling,
+            Action::BuildImage { .. } => ServiceState::Building,
+            _ => return self.show_ending(action),
+        };
+        let plan = Arc::clone(&self.plan);
+        for dependent in self.steps[id.index()].dependents.clone() {
+            let step = &plan.steps[dependent.index()];
+            if let (Action::CreateContainer { replica, .. }, Some(unit)) = (&step.action, step.unit) {
+                let place = self.place(unit, replica);
+                self.show(unit, place, state, "");
+            }
+        }
+    }
+
+    /// Stops and removals are shown for containers that no unit stands for.
+    fn show_ending(&mut self, action: &Action) {
+        let (replica, container) = match action {
+            Action::StopContainer { replica: Some(replica), container, .. }
+            | Action::KillContainer { replica: Some(replica), container } => (replica, container),
+            _ => return,
+        };
+        self.announce(EventKind::Service {
+            replica: replica.clone(),
+            state: ServiceState::Stopping,
+            cause: String::new(),
+            container: Some(container.id.clone()),
+        });
+    }
+
+    pub(super) fn show_step_done(&mut self, now: Elapsed, action: &Action) {
+        let (replica, state, container) = match action {
+            Action::StartContainer { replica, existing, .. } => {
+                let unit = self.plan.units.iter().position(|u| u.service == replica.service);
+                if let Some(index) = unit {
+                    let unit = UnitId(u32::try_from(index).expect("fewer than 2^32 units"));
+                    let place = self.place(unit, replica);
+                    return self.come_up(now, unit, place);
+                }
+                let id = existing.as_ref().map(|c| c.id.clone());
+                return self.announce(EventKind::Service {
+                    replica: replica.clone(),
+                    state: ServiceState::Starting,
+                    cause: String::new(),
+                    container: id,
+                });
+            }
+            Action::StopContainer { replica: Some(replica), container, .. }
+            | Action::KillContainer { replica: Some(replica), container } => {
+                (replica, ServiceState::Stopped, container)
+            }
+            Action::RemoveContainer { replica: Some(replica), container, .. }
+                if self.plan.units.is_empty() =>
+            {
+                (replica, ServiceState::Removed, container)
+            }
+            _ => return,
+        };
+        let (replica, container) = (replica.clone(), Some(container.id.clone()));
+        self.announce(EventKind::Service { replica, state, cause: String::new(), container });
+    }
+
+    /// Its process runs: from now on it is watched.
+    fn come_up(&mut self, now: Elapsed, id: UnitId, place: usize) {
+        let run = self.run_of(id, place);
+        run.life = Life::Up;
+        run.was_up = true;
+        let first_try = *run.first_try.get_or_insert(now);
+        if let Some(code) = run.early_exit.take() {
+            self.unit_changed(id);
+            return self.exited(now, id, place, code);
+        }
+        let deadline = self.deadline(first_try, self.plan.units[id.index()].start.timeout);
+        match self.spec(id) {
+            Some(spec) => {
+                let monitor = Monitor::new(spec, now, deadline);
+                self.run_of(id, place).monitor = Some(monitor);
+                self.show(id, place, ServiceState::Probing, "");
+                self.poll(now, Owner::Replica(id, place));
+            }
+            // What is to exit with 0 is not ready before it has.
+            None if self.plan.units[id.index()].oneshot => {
+                self.show(id, place, ServiceState::Probing, "runs to its end")
+            }
+            None => self.become_ready(id, place, ServiceState::Ready, ""),
+        }
+        self.unit_changed(id);
+    }
+
+    /// What makes a unit ready; `None`: that it runs.
+    fn spec(&self, id: UnitId) -> Option<Arc<HealthSpec>> {
+        let unit = &self.plan.units[id.index()];
+        match &unit.readiness {
+            Readiness::Spec(spec) => Some(Arc::clone(spec)),
+            Readiness::Healthcheck(check) => {
+                HealthSpec::of_healthcheck(check.test.as_deref()?, Some(check)).map(Arc::new)
+            }
+            Readiness::Image(image) => {
+                let test = self.images.get(image)?.healthcheck.clone()?;
+                HealthSpec::of_healthcheck(&test, None).map(Arc::new)
+            }
+            Readiness::Running => None,
+        }
+    }
+
+    /// Whether the engine's own HEALTHCHECK is what makes a unit ready.
+    fn trusts_engine(&self, id: UnitId) -> bool {
+        matches!(self.plan.units[id.index()].readiness, Readiness::Healthcheck(_) | Readiness::Image(_))
+    }
+
+    pub(super) fn deadline(&self, from: Elapsed, timeout: Option<Duration>) -> Elapsed {
+        // Without any limit a monitor still needs a moment: one that no run reaches.
+        let far = Duration::from_secs(10 * 365 * 24 * 3600);
+        let own = timeout.map(|t| from + t);
+        let run = self.plan.limits.timeout.map(|t| Elapsed::ZERO + t);
+        own.into_iter().chain(run).min().unwrap_or(Elapsed::ZERO + far)
+    }
+
+    /// Gives a monitor its turn, or tries a start again.
+    pub(super) fn poll(&mut self, now: Elapsed, owner: Owner) {
+        if let Owner::Replica(id, place) = owner
+            && self.run_of(id, place).life == Life::Backoff
+        {
+            return self.try_again(id, place);
+        }
+        let Some(monitor) = self.monitor_mut(owner) else { return };
+        let (orders, changes) = monitor.poll(now);
+        self.changed(now, owner, changes);
+        for Order::Probe(probe) in orders {
+            self.order(now, owner, probe);
+        }
+        self.set_timer(owner);
+    }
+
+    fn set_timer(&mut self, owner: Owner) {
+        let backing_off =
+            matches!(owner, Owner::Replica(id, place) if self.run_of(id, place).life == Life::Backoff);
+        if !backing_off {
+            let next = self.monitor_mut(owner).and_then(|m| m.next_deadline());
+            self.agenda.set(Self::owner_timer(owner), next);
+        }
+    }
+
+    fn monitor_mut(&mut self, owner: Owner) -> Option<&mut Monitor> {
+        match owner {
+            Owner::Replica(id, place) => self.run_of(id, place).monitor.as_mut(),
+            Owner::Outside(id, place) => self.units[id.index()].outside[place].as_mut(),
+        }
+    }
+
+    fn order(&mut self, now: Elapsed, owner: Owner, id: ProbeId) {
+        let Some(monitor) = self.monitor_mut(owner) else { return };
+        let check = monitor.check(id).clone();
+        // The state of other services is known here; nobody needs to be asked.
+        if let ProbeSpec::Service { name, stage } = &check.probe {
+            let result = self.ask_service(name, stage.as_deref());
+            let Some(monitor) = self.monitor_mut(owner) else { return };
+            let changes = monitor.probed(now, id, &result);
+            return self.changed(now, owner, changes);
+        }
+        let (attempt, container) = match owner {
+            Owner::Replica(unit, place) => {
+                let run = self.run_of(unit, place);
+                (run.attempt, run.container.as_ref().map(|c| c.id.clone()))
+            }
+            Owner::Outside(..) => (0, None),
+        };
+        self.out.push(Effect::Probe(ProbeOrder { key: ProbeKey { owner, id, attempt }, check, container }));
+    }
+
+    fn ask_service(&self, name: &str, stage: Option<&str>) -> ProbeResult {
+        let index = self.plan.units.iter().position(|u| u.service == name);
+        let passed = index.is_some_and(|n| {
+            let run = &self.units[n];
+            stage.map_or_else(
+                || run.is_ready(),
+                |s| run.replicas.iter().all(|r| r.is_ready() || r.has_passed(s)),
+            )
+        });
+        let detail = match (passed, stage) {
+            (true, _) => format!("`{name}` is ready"),
+            (false, None) => format!("`{name}` is not ready"),
+            (false, Some(stage)) => format!("`{name}` has not passed stage `{stage}`"),
+        };
+        ProbeResult { passed, detail, took: Duration::ZERO, report: None }
+    }
+
+    /// Takes a probe's result.
+    pub(super) fn probed(&mut self, now: Elapsed, key: ProbeKey, result: &ProbeResult) {
+        if let Owner::Replica(id, place) = key.owner {
+            let run = self.run_of(id, place);
+            if run.attempt != key.attempt || run.life != Life::Up {
+                return;
+            }
+        }
+        let Some(monitor) = self.monitor_mut(key.owner) else { return };
+        let (check, stage) = (monitor.check(key.id).name.clone(), monitor.stage_of(key.id).to_owned());
+        let changes = monitor.probed(now, key.id, result);
+        if let Owner::Replica(id, place) = key.owner {
+            let replica = self.replica_name(id, place);
+            let (passed, detail, took) = (result.passed, result.detail.clone(), result.took);
+            self.announce(EventKind::Probed { replica, check, stage, passed, detail, took });
+        }
+        self.changed(now, key.owner, changes);
+        self.set_timer(key.owner);
+    }
+
+    /// Acts on what a monitor says.
+    fn changed(&mut self, now: Elapsed, owner: Owner, changes: Vec<Change>) {
+        let (id, place) = match owner {
+            Owner::Replica(id, place) => (id, place),
+            Owner::Outside(id, _) => {
+                if !changes.is_empty() {
+                    self.dirty.insert(id);
+                }
+                return;
+            }
+        };
+        for change in changes {
+            match change {
+                Change::StageStarted { index } => self.show_stage(id, place, index, StageStatus::Started, ""),
+                Change::StagePassed { index } => {
+                    self.run_of(id, place).early_exits = 0;
+                    self.show_stage(id, place, index, StageStatus::Passed, "");
+                }
+                Change::StageDegraded { index, why } => {
+                    self.show_stage(id, place, index, StageStatus::Degraded, &why);
+                }
+                Change::StageFailed { index, why, .. } => {
+                    self.show_stage(id, place, index, StageStatus::Failed, &why);
+                }
+                Change::Became(health) => self.became(now, id, place, health),
+            }
+        }
+        self.unit_changed(id);
+    }
+
+    fn became(&mut self, now: Elapsed, id: UnitId, place: usize, health: Health) {
+        match health {
+            Health::Starting => {}
+            Health::Ready => self.become_ready(id, place, ServiceState::Ready, ""),
+            Health::Degraded { why } => self.become_ready(id, place, ServiceState::Degraded, &why),
+            Health::Unhealthy { why } => self.unhealthy(now, id, place, &why),
+            Health::Recovering => self.show(id, place, ServiceState::Recovering, ""),
+            Health::Failed { why, timed_out } => self.start_failed(now, id, place, why, None, timed_out),
+        }
+    }
+
+    fn become_ready(&mut self, id: UnitId, place: usize, state: ServiceState, why: &str) {
+        let lacks = self.units[id.index()].lacks.clone();
+        let (state, why) = match (state, lacks.is_empty()) {
+            (ServiceState::Ready, false) => (ServiceState::Degraded, lacks.join(", ")),
+            (state, _) => (state, why.to_owned()),
+        };
+        let trusts_engine = self.trusts_engine(id);
+        let watches = matches!(self.after_ready, AfterReady::Watch(_));
+        let run = self.run_of(id, place);
+        run.was_ready = true;
+        run.attempt = 0;
+        // The engine goes on with its own check and tells; probing beside it would only cost.
+        if trusts_engine || !watches {
+            run.monitor = None;
+        }
+        self.show(id, place, state, &why);
+        self.unit_changed(id);
+    }
+
+    /// It was ready and its checks fail: it is started again as often as its policy says.
+    fn unhealthy(&mut self, now: Elapsed, id: UnitId, place: usize, why: &str) {
+        self.show(id, place, ServiceState::Unhealthy, why);
+        if self.plan.units[id.index()].supervised {
+            self.start_failed(now, id, place, format!("became unhealthy: {why}"), None, false);
+        }
+    }
+
+    /// Takes what the engine says of a container.
+    pub(super) fn replica_changed(
+        &mut self,
+        now: Elapsed,
+        id: UnitId,
+        place: usize,
+        change: ContainerChange,
+    ) {
+        let engine_decides = self.trusts_engine(id);
+        let run = self.run_of(id, place);
+        match (change, run.life) {
+            (ContainerChange::OutOfMemory, _) => run.out_of_memory = true,
+            (ContainerChange::Started, Life::Starting) => run.seen_start = true,
+            (ContainerChange::Started, Life::Up) => {
+                // The engine started it again after an exit.
+                let again = run.seen_start && run.shown == ServiceState::Restarting;
+                run.seen_start = true;
+                if again {
+                    self.come_up(now, id, place);
+                }
+            }
+            (ContainerChange::Died { code }, Life::Starting) if run.seen_start => run.early_exit = Some(code),
+            (ContainerChange::Died { code }, Life::Up) if run.seen_start => self.exited(now, id, place, code),
+            (ContainerChange::Healthy, Life::Up) if engine_decides => {
+                let probe = ProbeId { stage: 0, check: 0, live: false };
+                if run.monitor.is_some() {
+                    let (detail, took) = ("the engine says healthy".to_owned(), Duration::ZERO);
+                    let result = ProbeResult { passed: true, detail, took, report: None };
+                    let key = ProbeKey { owner: Owner::Replica(id, place), id: probe, attempt: run.attempt };
+                    self.probed(now, key, &result);
+                } else {
+                    self.become_ready(id, place, ServiceState::Ready, "");
+                }
+            }
+            (ContainerChange::Unhealthy, Life::Up) if engine_decides && run.was_ready => {
+                self.unhealthy(now, id, place, "the engine says unhealthy");
+            }
+            (
+                ContainerChange::Started
+                | ContainerChange::Died { .. }
+                | ContainerChange::Healthy
+                | ContainerChange::Unhealthy,
+                Life::Waiting
+                | Life::Starting
+                | Life::Up
+                | Life::Backoff
+                | Life::Completed
+                | Life::Failed
+                | Life::Skipped,
+            ) => {}
+        }
+    }
+
+    /// Its process has ended by itself.
+    fn exited(&mut self, now: Elapsed, id: UnitId, place: usize, code: i64) {
+        let unit = self.plan.units[id.index()].clone();
+        self.exits.push((self.replica_name(id, place), code));
+        let run = self.run_of(id, place);
+        run.monitor = None;
+        let checked = matches!(unit.readiness, Readiness::Spec(_) | Readiness::Healthcheck(_));
+        let comes_back = match unit.restarted_by_engine {
+            RestartedByEngine::Always => true,
+            RestartedByEngine::OnFailure => code != 0,
+            RestartedByEngine::No => false,
+        };
+        let memory = if run.out_of_memory { " (out of memory)" } else { "" };
+        if comes_back && !(unit.oneshot && code == 0) {
+            run.early_exits += 1;
+            if run.early_exits >= 2 && !run.was_ready {
+                let why = format!("keeps exiting, last with code {code}{memory}");
+                return self.start_failed(now, id, place, why, Some(code), false);
+            }
+            let why = format!("exited with code {code}{memory}");
+            self.show(id, place, ServiceState::Restarting, &why);
+        } else if code == 0 && (unit.oneshot || !checked || run.was_ready) {
+            run.life = Life::Completed;
+            self.agenda.set(Self::owner_timer(Owner::Replica(id, place)), None);
+            self.show(id, place, ServiceState::Completed, "");
+        } else {
+            let early = if run.was_ready { "" } else { " before it was ready" };
+            let early = if code == 0 { early } else { "" };
+            let why = format!("exited with code {code}{memory}{early}");
+            self.start_failed(now, id, place, why, Some(code), false);
+        }
+        self.unit_changed(id);
+        self.look_at_abort(id, code);
+    }
+
+    /// A start, or what came of it, failed: it is tried again as often as its policy says.
+    pub(super) fn start_failed(
+        &mut self,
+        now: Elapsed,
+        id: UnitId,
+        place: usize,
+        why: String,
+        code: Option<i64>,
+        timed_out: bool,
+    ) {
+        let policy = self.plan.units[id.index()].start.clone();
+        let run = self.run_of(id, place);
+        let (attempt, container) = (run.attempt, run.container.is_some());
+        let first_try = *run.first_try.get_or_insert(now);
+        run.monitor = None;
+        let pause = Backoff::new(policy.backoff, policy.max_backoff).pause(attempt);
+        let in_time = now + pause < self.deadline(first_try, policy.timeout);
+        if attempt >= policy.retries || !container || !in_time || self.cancel.is_some() {
+            return self.fail(id, place, why, code, timed_out);
+        }
+        let run = self.run_of(id, place);
+        run.life = Life::Backoff;
+        run.attempt += 1;
+        run.early_exits = 0;
+        self.agenda.set(Self::owner_timer(Owner::Replica(id, place)), Some(now + pause));
+        let (number, of) = (attempt + 2, policy.retries + 1);
+        let cause = format!("{why}; try {number} of {of} in {}", go_duration(pause));
+        self.show(id, place, ServiceState::Restarting, &cause);
+        self.unit_changed(id);
+    }
+
+    fn try_again(&mut self, id: UnitId, place: usize) {
+        let Some(step) = self.plan.units[id.index()].replicas[place].start else {
+            // It was running before this run: there is no step that starts it.
+            return self.fail(id, place, "became unhealthy".to_owned(), None, false);
+        };
+        self.run_of(id, place).life = Life::Waiting;
+        self.steps[step.index()].state = StepState::Blocked;
+        self.queue(step);
+    }
+
+    /// It will not become ready.
+    pub(super) fn fail(&mut self, id: UnitId, place: usize, why: String, code: Option<i64>, timed_out: bool) {
+        let run = self.run_of(id, place);
+        if matches!(run.life, Life::Failed | Life::Skipped) {
+            return;
+        }
+        run.life = Life::Failed;
+        run.monitor = None;
+        self.agenda.set(Self::owner_timer(Owner::Replica(id, place)), None);
+        self.show(id, place, ServiceState::Failed, &why);
+        self.trouble(Some(id), why, code, timed_out);
+        self.skip_steps(id);
+        self.unit_changed(id);
+    }
+
+    /// Everything of a unit that has not settled fails for want of time.
+    pub(super) fn fail_waiting(&mut self, id: UnitId, why: &str) {
+        for place in 0..self.units[id.index()].replicas.len() {
+            let settled = self.run_of(id, place).is_ready();
+            if !settled {
+                let last = self.run_of(id, place).monitor.as_ref().map(last_words).unwrap_or_default();
+                self.fail(id, place, format!("{why}{last}"), None, true);
+            }
+        }
+    }
+
+    /// Announces a replica's state where it is another than before.
+    pub(super) fn show(&mut self, id: UnitId, place: usize, state: ServiceState, cause: &str) {
+        let replica = self.replica_name(id, place);
+        let run = self.run_of(id, place);
+        if run.shown == state && state != ServiceState::Restarting {
+            return;
+        }
+        run.shown = state;
+        let container = run.container.as_ref().map(|c| c.id.clone());
+        self.announce(EventKind::Service { replica, state, cause: cause.to_owned(), container });
+    }
+
+    fn show_stage(&mut self, id: UnitId, place: usize, index: usize, status: StageStatus, cause: &str) {
+        let Some(spec) = self.spec(id) else { return };
+        let Some(stage) = spec.stages.get(index) else { return };
+        self.announce(EventKind::Stage {
+            replica: self.replica_name(id, place),
+            stage: stage.name.clone(),
+            index: u32::try_from(index + 1).unwrap_or(u32::MAX),
+            of: u32::try_from(spec.stages.len()).unwrap_or(u32::MAX),
+            status,
+            cause: cause.to_owned(),
+        });
+    }
+}
+
+/// The stage a monitor is in and what its last probe found, for a failure's reason.
+fn last_words(monitor: &Monitor) -> String {
+    let Some((index, stage)) = monitor.current_stage() else { return String::new() };
+    let report = monitor.report();
+    let last = report.stages.get(index).and_then(|s| s.checks.iter().find_map(|c| c.last.clone()));
+    let last = last.map(|r| format!(", last: {}", r.detail)).unwrap_or_default();
+    format!(" (stage `{}`{last})", stage.name)
+}
