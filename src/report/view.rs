@@ -13,8 +13,6 @@ use crate::{
 /// A run as its events so far show it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct RunView {
-    /// When everything that was asked for was ready.
-    pub ready_at: Option<Elapsed>,
     /// Unique; empty before the first event.
     pub run: String,
     /// Project name.
@@ -196,7 +194,9 @@ impl RunView {
                     .or_insert_with(|| ImageView { since: at, ..ImageView::default() });
                 (view.text, view.current, view.total) = (text.clone(), *current, *total);
             }
-            EventKind::Ready { .. } => self.ready_at = Some(event.at),
+            EventKind::Ready { .. } => {
+                self.ready_at.get_or_insert(event.at);
+            }
             EventKind::CancelRequested { reason } => self.cancelled = self.cancelled.max(Some(*reason)),
             EventKind::Unwinding { policy, reason } => {
                 self.unwinding = Some((policy.clone(), reason.clone()));
