@@ -88,7 +88,7 @@ fn crates_and_modules_stay_where_they_belong() {
 fn every_mod_file_says_what_it_owns() {
     let mut wrong = Vec::new();
     for file in sources().iter().filter(|f| f.path.ends_with("/mod.rs")) {
-        let text = fs::read_to_string(root().join(&file.path)).unwrap();
+        let text = read(&file.path);
         let opening: Vec<_> = text.lines().take_while(|line| line.starts_with("//!")).collect();
         let opening = opening.join(" ").replace("//! ", "").replace(['*', '_'], "").to_lowercase();
         for phrase in ["owns", "must not know"] {
@@ -109,9 +109,9 @@ fn every_mod_file_says_what_it_owns() {
 fn files_are_read_in_one_go() {
     let long: Vec<_> = tree()
         .into_iter()
-        .filter(|path| path.ends_with(".rs"))
+        .filter(|path| is_rust(path))
         .filter_map(|path| {
-            let lines = fs::read_to_string(root().join(&path)).unwrap().lines().count();
+            let lines = read(&path).lines().count();
             (lines > MAX_LINES).then(|| format!("{path}: {lines} lines, at most {MAX_LINES}"))
         })
         .collect();
@@ -120,11 +120,8 @@ fn files_are_read_in_one_go() {
 
 #[test]
 fn every_example_is_used_by_a_test() {
-    let tests: String = tree()
-        .into_iter()
-        .filter(|path| path.starts_with("tests/") && path.ends_with(".rs"))
-        .map(|path| fs::read_to_string(root().join(path)).unwrap())
-        .collect();
+    let tests: String =
+        tree().into_iter().filter(|path| path.starts_with("tests/") && is_rust(path)).map(read).collect();
     let mut names = BTreeSet::new();
     for path in tree() {
         if let Some((name, "compose.yaml")) =
@@ -147,7 +144,7 @@ fn every_example_says_what_it_shows() {
     let silent: Vec<_> = tree()
         .into_iter()
         .filter(|path| path.starts_with("compose-examples/") && path.ends_with("compose.yaml"))
-        .filter(|path| !fs::read_to_string(root().join(path)).unwrap().starts_with("# Shows: "))
+        .filter(|path| !read(path).starts_with("# Shows: "))
         .collect();
     assert_none(&silent);
 }
@@ -205,12 +202,12 @@ struct Source {
 fn sources() -> Vec<Source> {
     let files: Vec<_> = tree()
         .into_iter()
-        .filter(|path| path.starts_with("src/") && path.ends_with(".rs"))
+        .filter(|path| path.starts_with("src/") && is_rust(path))
         .filter(|path| !path.ends_with("tests.rs") && !path.contains("/tests/"))
         .map(|path| {
             let below = path.trim_start_matches("src/");
             let folder = below.split('/').next().unwrap_or(below).trim_end_matches(".rs").to_owned();
-            let code = without_tests(&fs::read_to_string(root().join(&path)).unwrap());
+            let code = without_tests(&read(&path));
             Source { path, folder, code }
         })
         .collect();
@@ -293,11 +290,11 @@ fn tree() -> Vec<String> {
     let mut files = Vec::new();
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(root().join(&folder)).unwrap() {
-            let entry = entry.unwrap();
+        for entry in fs::read_dir(root().join(&folder)).expect("a folder") {
+            let entry = entry.expect("an entry");
             let path = folder.join(entry.file_name());
             let name = path.to_string_lossy().into_owned();
-            if entry.file_type().unwrap().is_dir() {
+            if entry.file_type().expect("a type").is_dir() {
                 if !["target", ".git", "compose-examples/service/build"].contains(&name.as_str()) {
                     folders.push(path);
                 }
@@ -312,6 +309,14 @@ fn tree() -> Vec<String> {
 
 fn assert_none(wrong: &[String]) {
     assert!(wrong.is_empty(), "\n  {}\n", wrong.join("\n  "));
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    fs::read_to_string(root().join(path)).expect("a text file")
+}
+
+fn is_rust(path: impl AsRef<Path>) -> bool {
+    path.as_ref().extension().is_some_and(|extension| extension == "rs")
 }
 
 #[test]

@@ -10,6 +10,11 @@ case $target in
   *) target=${target%%-*}-unknown-linux-gnu ;; # images hold Linux programs wherever they are built
 esac
 
+# Tests that run at the same time build it once.
+mkdir -p build
+exec 9>build/.lock
+if command -v flock >/dev/null; then flock 9; fi
+
 root=build/rootfs
 binary=$root/bin/service
 if [[ ! -x $binary || -n $(find src Dockerfile build.sh -newer "$binary" -print -quit) ]]; then
@@ -25,5 +30,9 @@ if [[ ! -x $binary || -n $(find src Dockerfile build.sh -newer "$binary" -print 
 fi
 
 if [[ ${1:-} == --image ]]; then
-  docker build -q -t docker-orch-example:latest . >/dev/null
+  # The classic builder, where there is no buildx, says on every build that it is deprecated.
+  if ! said=$(docker build -q -t docker-orch-example:latest . 2>&1); then
+    printf '%s\n' "$said" >&2
+    exit 1
+  fi
 fi

@@ -67,26 +67,27 @@ struct Timed {
 
 fn seconds(text: &str) -> f64 {
     match text.strip_suffix("ms") {
-        Some(ms) => ms.parse::<f64>().unwrap() / 1000.0,
-        None => text.strip_suffix('s').unwrap().parse().unwrap(),
+        Some(ms) => ms.parse::<f64>().expect("as written") / 1000.0,
+        None => text.strip_suffix('s').expect("as written").parse().expect("as written"),
     }
 }
 
 fn five_wave() -> (serde_yaml::Value, BTreeMap<String, Timed>) {
-    let text = std::fs::read_to_string(root().join("compose-examples/five-wave/compose.yaml")).unwrap();
-    let file: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
+    let text =
+        std::fs::read_to_string(root().join("compose-examples/five-wave/compose.yaml")).expect("as written");
+    let file: serde_yaml::Value = serde_yaml::from_str(&text).expect("as written");
     let mut services = BTreeMap::new();
-    for (name, service) in file["services"].as_mapping().unwrap() {
-        let words: Vec<&str> = service["command"].as_str().unwrap().split_whitespace().collect();
+    for (name, service) in file["services"].as_mapping().expect("as written") {
+        let words: Vec<&str> = service["command"].as_str().expect("as written").split_whitespace().collect();
         let takes = words
             .windows(2)
             .filter(|pair| ["--ready-after", "--stage"].contains(&pair[0]))
-            .map(|pair| seconds(pair[1].rsplit('=').next().unwrap()))
+            .map(|pair| seconds(pair[1].rsplit('=').next().expect("as written")))
             .fold(0.0, f64::max);
         let after = service["depends_on"].as_mapping().map_or_else(Vec::new, |dependencies| {
-            dependencies.keys().map(|key| key.as_str().unwrap().to_owned()).collect()
+            dependencies.keys().map(|key| key.as_str().expect("as written").to_owned()).collect()
         });
-        services.insert(name.as_str().unwrap().to_owned(), Timed { takes, after });
+        services.insert(name.as_str().expect("as written").to_owned(), Timed { takes, after });
     }
     (file, services)
 }
