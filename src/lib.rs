@@ -6,6 +6,7 @@ pub mod engine;
 pub mod event;
 pub mod executor;
 pub mod health;
+pub mod journal;
 pub mod plan;
 pub mod probe;
 pub mod project;

@@ -1,5 +1,5 @@
 //! The `docker-orch` binary.
 
 fn main() -> std::process::ExitCode {
-    docker_orch::cli::main(std::env::args_os().collect())
+    docker_orch::cli::main()
 }

@@ -16,9 +16,9 @@ use super::{
     version,
 };
 
-/// Does what the words say; the first word is the program's name.
-pub fn main(argv: Vec<OsString>) -> ExitCode {
-    let words = match Call::from_argv(argv) {
+/// Does what was typed in.
+pub fn main() -> ExitCode {
+    let words = match Call::from_argv(std::env::args_os().collect()) {
         Call::Metadata => return print_line(&plugin::metadata()).into(),
         Call::Complete(_) => return print_line(":4").into(),
         Call::Command(words) => words,

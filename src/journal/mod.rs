@@ -1,0 +1,24 @@
+//! What stays of a run: one folder with its events, and what was saved of containers before they were removed.
+//!
+//! *Owns* the state folder, the append-only file of events and its reader, bundles of logs, health results and
+//! inspect output with secrets masked, and how many runs are kept. *Must not know* the engine, or what is shown to
+//! anybody.
+//!
+//! ```text
+//! $XDG_STATE_HOME/docker-orch/<project>/<run>/events.jsonl
+//!                                             containers/<name>/{log.txt,health.json,inspect.json}
+//! ```
+
+mod bundle;
+mod clock;
+mod folder;
+mod reader;
+mod retention;
+mod writer;
+
+pub use bundle::{Bundle, SavedContainer};
+pub use clock::{rfc3339, run_id};
+pub use folder::{RunFolder, state_dir};
+pub use reader::{ReadEvents, read_events};
+pub use retention::{KEPT_RUNS, retain};
+pub use writer::Journal;
