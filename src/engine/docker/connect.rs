@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use bollard::{API_DEFAULT_VERSION, Docker};
+use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
+use bytes::Bytes;
+use futures::FutureExt;
 use http::{HeaderValue, Request, Uri, uri::PathAndQuery};
+use http_body_util::BodyExt;
+use serde_json::Value;
 
 use super::{
     context::{CliConfig, ConnectOptions, Target, resolve},
@@ -116,7 +120,11 @@ fn parse_version(text: &str) -> Option<(u32, u32)> {
 /// agreed one in front of every path.
 fn with_version(docker: Docker, (major, minor): (u32, u32)) -> Docker {
     let prefix = format!("/v{major}.{minor}");
-    docker.with_request_modifier(move |request| versioned(request, &prefix))
+    let old = (major, minor) < (1, 44);
+    docker.with_request_modifier(move |request| {
+        let creates = old && request.uri().path().ends_with("/containers/create");
+        versioned(if creates { with_mac_address(request) } else { request }, &prefix)
+    })
 }
 
 /// Puts the version in front of the path, and registry credentials in the alphabet that the engine decodes.
@@ -137,6 +145,21 @@ fn versioned<B>(mut request: Request<B>, prefix: &str) -> Request<B> {
         }
     }
     request
+}
+
+/// Before API 1.44 a container's MAC address stands at the top of the create body, which bollard's type lacks.
+fn with_mac_address(request: BollardRequest) -> BollardRequest {
+    let (parts, body) = request.into_parts();
+    // A body that is there in full is read without waiting.
+    let content = body.collect().now_or_never().and_then(Result::ok).map(http_body_util::Collected::to_bytes);
+    let content = content.unwrap_or_default();
+    let changed = serde_json::from_slice::<Value>(&content).ok().and_then(|mut body| {
+        let endpoints = body["NetworkingConfig"]["EndpointsConfig"].as_object()?;
+        let address = endpoints.values().find_map(|e| e["MacAddress"].as_str())?.to_owned();
+        body["MacAddress"] = Value::String(address);
+        serde_json::to_vec(&body).ok()
+    });
+    BollardRequest::from_parts(parts, bollard::body_full(changed.map_or(content, Bytes::from)))
 }
 
 fn invalid(message: String) -> EngineError {
@@ -188,6 +211,21 @@ mod tests {
         let request =
             Request::builder().uri("/x").header("X-Registry-Auth", "a+b/c=").body(()).expect("a request");
         assert_eq!(versioned(request, "/v1.41").headers()["x-registry-auth"], "a-b_c=");
+    }
+
+    #[test]
+    fn an_old_engine_gets_the_mac_address_where_it_looks_for_it() {
+        let sent = |body: &'static str| {
+            let body = bollard::body_full(Bytes::from_static(body.as_bytes()));
+            let request = Request::builder().uri("/containers/create").body(body).expect("a request");
+            let body = with_mac_address(request).into_body().collect().now_or_never();
+            body.expect("no waiting").expect("a body").to_bytes()
+        };
+        assert_eq!(
+            sent(r#"{"NetworkingConfig":{"EndpointsConfig":{"n":{"MacAddress":"02::1"}}}}"#),
+            r#"{"NetworkingConfig":{"EndpointsConfig":{"n":{"MacAddress":"02::1"}}},"MacAddress":"02::1"}"#
+        );
+        assert_eq!(sent(r#"{"Image":"a"}"#), r#"{"Image":"a"}"#);
     }
 
     /// Answers every request on `socket` as an engine would, and hands on the request lines.

@@ -10,7 +10,10 @@ use bollard::{
 use futures::StreamExt;
 
 use super::error::{classify, within};
-use crate::engine::{EngineError, EngineErrorKind, ExecOutput, ExecRequest};
+use crate::{
+    engine::{EngineError, EngineErrorKind, ExecOutput, ExecRequest},
+    time::Backoff,
+};
 
 /// How much of the output is kept, in bytes.
 const KEPT: usize = 4096;
@@ -42,9 +45,7 @@ pub(super) async fn exec(
                 tail.extend(&chunk.map_err(classify)?.into_bytes());
             }
         }
-        let ended = within(limit, "inspect exec", docker.inspect_exec(&id)).await?;
-        // An engine that could not run the command at all gives no code.
-        let code = ended.exit_code.unwrap_or(-1);
+        let code = exit_code(docker, &id, limit).await?;
         Ok(ExecOutput { code, output: tail.text() })
     };
     match request.timeout {
@@ -54,6 +55,20 @@ pub(super) async fn exec(
             Err(EngineError::new(EngineErrorKind::TimedOut, message))
         }),
     }
+}
+
+/// The code of a command whose streams have ended: the engine notes it a moment later.
+async fn exit_code(docker: &Docker, exec: &str, limit: Duration) -> Result<i64, EngineError> {
+    let pauses = Backoff::new(Duration::from_millis(5), Duration::from_millis(250));
+    for attempt in 0.. {
+        let state = within(limit, "inspect exec", docker.inspect_exec(exec)).await?;
+        if state.running != Some(true) {
+            // An engine that could not run the command at all gives no code.
+            return Ok(state.exit_code.unwrap_or(-1));
+        }
+        tokio::time::sleep(pauses.pause(attempt)).await;
+    }
+    Ok(-1)
 }
 
 /// The last bytes of a stream.

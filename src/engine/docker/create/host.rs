@@ -41,7 +41,8 @@ pub(super) fn host_config(
         dns: list(service.dns.clone()),
         dns_options: list(service.dns_opt.clone()),
         dns_search: list(service.dns_search.clone()),
-        extra_hosts: list(service.extra_hosts.iter().map(|h| h.replacen('=', ":", 1)).collect()),
+        // Compose sends the list even where it is empty.
+        extra_hosts: Some(service.extra_hosts.iter().map(|h| h.replacen('=', ":", 1)).collect()),
         group_add: list(service.group_add.clone()),
         init: service.init,
         ipc_mode: service.ipc.clone(),

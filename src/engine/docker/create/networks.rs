@@ -47,7 +47,7 @@ pub(super) fn placement(request: &ContainerRequest<'_>, info: &EngineInfo) -> Re
 }
 
 /// The keys of the service's networks: highest priority first, then by name.
-fn by_priority(service: &Service) -> Vec<&str> {
+pub(super) fn by_priority(service: &Service) -> Vec<&str> {
     let mut keys: Vec<(&str, i64)> = service
         .networks
         .iter()

@@ -107,7 +107,7 @@ fn refused(service: &Service, api: &str) -> String {
 
 #[test]
 fn a_plain_service_sends_little() {
-    insta::assert_snapshot!(body(&service()), @r#"{"AttachStderr":true,"AttachStdin":false,"AttachStdout":true,"HostConfig":{"NetworkMode":"p_default","OomKillDisable":false,"PortBindings":{}},"Image":"nginx","NetworkingConfig":{"EndpointsConfig":{"p_default":{"Aliases":["p-web-1","web"]}}}}"#);
+    insta::assert_snapshot!(body(&service()), @r#"{"AttachStderr":true,"AttachStdin":false,"AttachStdout":true,"HostConfig":{"ExtraHosts":[],"NetworkMode":"p_default","OomKillDisable":false,"PortBindings":{}},"Image":"nginx","NetworkingConfig":{"EndpointsConfig":{"p_default":{"Aliases":["p-web-1","web"]}}}}"#);
 }
 
 #[test]
@@ -566,6 +566,8 @@ fn old_engines_are_named_where_they_cannot_follow() {
 fn what_is_ignored_is_said() {
     assert!(unsupported(&service(), &engine("1.51")).is_empty());
     let mut service = on_two_networks();
+    let address = ServiceNetwork { mac_address: text("02:00:00:00:00:02"), ..ServiceNetwork::default() };
+    service.networks["default"] = Some(address);
     service.annotations = [("a".to_owned(), "1".to_owned())].into();
     service.credential_spec = Some(CredentialSpec::default());
     service.deploy = Some(Deploy {
@@ -578,7 +580,7 @@ service `web`: ignoring credential_spec: Compose does not hand it to the engine
 service `web`: ignoring deploy.mode: only swarm honours it
 service `web`: ignoring deploy.placement: only swarm honours it
 service `web`: ignoring annotations: it needs Engine API 1.43, this engine speaks 1.41
-service `web`: ignoring mac_address: it needs Engine API 1.44, this engine speaks 1.41
+service `web`: ignoring mac_address of further networks: it needs Engine API 1.44, this engine speaks 1.41
 service `web`: ignoring networks.gw_priority: it needs Engine API 1.48, this engine speaks 1.41
 "#);
 }

@@ -1,6 +1,6 @@
 //! What a file says and the engine ignores, in sentences for the user.
 
-use super::{files::bound_with_owner, mounts::bind_is_plain};
+use super::{files::bound_with_owner, mounts::bind_is_plain, networks::by_priority};
 use crate::{
     engine::EngineInfo,
     project::{Project, Service},
@@ -91,7 +91,11 @@ fn deploy(service: &Service, found: &mut Vec<String>) {
 /// What the engine is too old for and silently drops.
 fn old_engine(service: &Service, info: &EngineInfo, found: &mut Vec<String>) {
     let networks = || service.networks.values().flatten();
-    let mac = service.mac_address.is_some() || networks().any(|n| n.mac_address.is_some());
+    // The primary network's address can be given to old engines too.
+    let has_mac = |key: &&str| {
+        service.networks.get(*key).and_then(Option::as_ref).is_some_and(|n| n.mac_address.is_some())
+    };
+    let mac = by_priority(service).iter().skip(1).any(has_mac);
     let created = service
         .volumes
         .iter()
@@ -99,7 +103,7 @@ fn old_engine(service: &Service, info: &EngineInfo, found: &mut Vec<String>) {
     for (holds, attribute, (major, minor)) in [
         (!service.annotations.is_empty(), "annotations", (1, 43)),
         (created, "bind.create_host_path", (1, 42)),
-        (mac, "mac_address", (1, 44)),
+        (mac, "mac_address of further networks", (1, 44)),
         (networks().any(|n| n.gw_priority.is_some()), "networks.gw_priority", (1, 48)),
     ] {
         if holds && !info.api_at_least(major, minor) {
