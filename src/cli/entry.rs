@@ -77,7 +77,10 @@ fn dispatch(root: Root) -> Result<Exit, CliError> {
 
 /// Runs one command.
 #[expect(clippy::unused_async, reason = "commands are added one by one")]
-async fn run(_invocation: &Invocation, command: &Command) -> Result<Exit, CliError> {
+async fn run(invocation: &Invocation, command: &Command) -> Result<Exit, CliError> {
+    if let Command::Config(args) = command {
+        return super::config::run(invocation, args);
+    }
     Err(CliError::failed(format!("`{}` is not part of this build", command.name())))
 }
 

@@ -7,11 +7,13 @@
 //! Entry point is [`main`].
 
 pub mod args;
+mod config;
 mod entry;
 mod error;
 mod exit_code;
 mod files;
 mod invocation;
+mod load;
 mod plugin;
 mod version;
 

@@ -27,5 +27,6 @@ mod units;
 mod words;
 pub mod yaml;
 
+pub use decode::to_json as tree_json;
 pub use load::{Loaded, LoadedTree, load, load_tree};
 pub use source::{Environment, Files, LoadOptions, Skip};

@@ -13,6 +13,7 @@ mod orch;
 mod resources;
 mod service;
 mod service_parts;
+mod text;
 mod test_command;
 
 pub use bytes::*;

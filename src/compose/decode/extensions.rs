@@ -5,7 +5,7 @@ use serde_json::{Map, Number, Value as Json};
 use crate::compose::tree::{Node, Value};
 
 /// A node as JSON: keys sorted, numbers without a fraction as whole numbers, dates as text.
-pub(crate) fn to_json(node: &Node) -> Json {
+pub fn to_json(node: &Node) -> Json {
     match &node.value {
         Value::Null => Json::Null,
         Value::Bool(value) => Json::Bool(*value),

@@ -14,6 +14,6 @@ mod project;
 mod resources;
 mod service;
 
-pub(crate) use extensions::to_json;
+pub use extensions::to_json;
 pub(crate) use fields::{Fields, Problems};
 pub(crate) use project::project;

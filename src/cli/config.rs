@@ -1,0 +1,181 @@
+//! `config`: the canonical model, exactly as `docker compose config` prints it, and lists of what is in it.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{self, Write as _},
+};
+
+use serde_json::Value;
+
+use super::{
+    CliError, Exit, Invocation,
+    args::{ConfigArgs, ConfigFormat},
+};
+use crate::{compose::{self, LoadOptions}, plan::service_hash, project::{Project, Service}};
+
+/// Prints the model, or what was asked of it.
+///
+/// # Errors
+///
+/// The files are wrong, a service is unknown, or the output cannot be written.
+pub fn run(invocation: &Invocation, args: &ConfigArgs) -> Result<Exit, CliError> {
+    let text = match list(invocation, args)? {
+        Some(lines) => lines.into_iter().map(|line| line + "\n").collect(),
+        None => model(invocation, args)?,
+    };
+    if args.quiet {
+        return Ok(Exit::Fine);
+    }
+    match &args.output {
+        Some(file) => fs::write(file, text)
+            .map_err(|e| CliError::failed(format!("failed to write `{}`", file.display())).caused_by(&e))?,
+        None => match io::stdout().write_all(text.as_bytes()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                return Err(CliError::failed("failed to write to standard output").caused_by(&error));
+            }
+            _ => {}
+        },
+    }
+    Ok(Exit::Fine)
+}
+
+fn options(invocation: &Invocation, args: &ConfigArgs, services: &[String]) -> LoadOptions {
+    let mut options = invocation.load_options(services);
+    options.skip.interpolation = args.no_interpolate;
+    // Compose leaves the names of its older version alone.
+    options.skip.normalisation = args.no_normalize || options.compatibility;
+    options.skip.path_resolution = args.no_path_resolution;
+    options.skip.consistency = args.no_consistency;
+    options.skip.env_resolution = args.no_env_resolution;
+    options
+}
+
+/// The lines that were asked for; nothing where the model itself was.
+fn list(invocation: &Invocation, args: &ConfigArgs) -> Result<Option<Vec<String>>, CliError> {
+    let load = |services: &[String]| {
+        let mut options = options(invocation, args, services);
+        options.skip.env_resolution = true;
+        invocation.load(&options)
+    };
+    let keys = |project: Project, of: fn(&Project) -> Vec<&String>| -> Vec<String> {
+        of(&project).into_iter().cloned().collect()
+    };
+    let lines = if args.list_services {
+        if args.no_interpolate {
+            let tree = invocation.load_tree(&options(invocation, args, &[]))?;
+            tree.get("services").into_iter().flat_map(|node| node.entries()).map(|(name, _)| name.to_owned()).collect()
+        } else {
+            in_order_of_dependencies(&load(&[])?)
+        }
+    } else if args.volumes {
+        keys(load(&[])?, |project| project.volumes.keys().collect())
+    } else if args.networks {
+        keys(load(&[])?, |project| project.networks.keys().collect())
+    } else if args.models {
+        load(&[])?.models.into_values().filter_map(|model| model.model).collect()
+    } else if args.profiles {
+        profiles(&load(&args.services)?)
+    } else if args.images {
+        let project = load(&args.services)?;
+        project.services.values().map(|service| project.image_name(service)).collect()
+    } else if args.environment {
+        let mut lines: Vec<String> =
+            load(&args.services)?.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        lines.sort();
+        lines
+    } else if let Some(wanted) = &args.hash {
+        hashes(&load(&[])?, wanted)?
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(lines))
+}
+
+/// Services, each behind what it depends on.
+fn in_order_of_dependencies(project: &Project) -> Vec<String> {
+    fn visit(project: &Project, name: &str, seen: &mut BTreeSet<String>, order: &mut Vec<String>) {
+        let Some(service) = project.services.get(name) else { return };
+        if !seen.insert(name.to_owned()) {
+            return;
+        }
+        service.depends_on.keys().for_each(|other| visit(project, other, seen, order));
+        order.push(name.to_owned());
+    }
+    let (mut seen, mut order) = (BTreeSet::new(), Vec::new());
+    project.services.keys().for_each(|name| visit(project, name, &mut seen, &mut order));
+    order
+}
+
+fn profiles(project: &Project) -> Vec<String> {
+    let services = project.services.values().chain(project.disabled_services.values());
+    let profiles: BTreeSet<&String> = services.flat_map(|service| &service.profiles).collect();
+    profiles.into_iter().cloned().collect()
+}
+
+/// `name hash` for the services named, or for all of them.
+fn hashes(project: &Project, wanted: &str) -> Result<Vec<String>, CliError> {
+    let mut names: Vec<&str> = match wanted {
+        "*" => project.services.keys().map(String::as_str).collect(),
+        _ => wanted.split(',').collect(),
+    };
+    names.sort_unstable();
+    let platform = project.environment.get("DOCKER_DEFAULT_PLATFORM").filter(|platform| !platform.is_empty());
+    names
+        .into_iter()
+        .map(|name| {
+            let service = project.services.get(name).ok_or_else(|| {
+                CliError::failed(format!("there is no service `{name}`"))
+                    .hint("`docker orch config --services` lists them")
+            })?;
+            Ok(format!("{name} {}", service_hash(&on_platform(service, platform))))
+        })
+        .collect()
+}
+
+/// A service that is built runs on the platform it is built for.
+fn on_platform(service: &Service, default: Option<&String>) -> Service {
+    let mut service = service.clone();
+    if service.build.is_some() && service.platform.is_none() {
+        service.platform = default.cloned();
+    }
+    service
+}
+
+/// The model as text.
+fn model(invocation: &Invocation, args: &ConfigArgs) -> Result<String, CliError> {
+    let options = options(invocation, args, &args.services);
+    if args.no_interpolate {
+        let tree = compose::tree_json(&invocation.load_tree(&options)?);
+        return Ok(match args.format {
+            ConfigFormat::Json => json(&tree),
+            ConfigFormat::Yaml => yaml(&tree)?,
+        });
+    }
+    let project = invocation.load(&options)?;
+    let text = match args.format {
+        ConfigFormat::Json => json(&project.to_json()),
+        ConfigFormat::Yaml => yaml(&project.to_yaml())?,
+    };
+    // So that the text can be read again as a Compose file.
+    Ok(text.replace('$', "$$"))
+}
+
+/// JSON with the escapes of Go's encoder.
+fn json(value: &Value) -> String {
+    let mut text = format!("{value:#}\n");
+    for (character, escape) in [
+        ('<', r"\u003c"),
+        ('>', r"\u003e"),
+        ('&', r"\u0026"),
+        ('\u{2028}', r"\u2028"),
+        ('\u{2029}', r"\u2029"),
+    ] {
+        text = text.replace(character, escape);
+    }
+    text
+}
+
+fn yaml(value: &Value) -> Result<String, CliError> {
+    serde_yaml::to_string(value).map_err(|e| CliError::failed("failed to write YAML").caused_by(&e))
+}
