@@ -12,7 +12,11 @@ use super::{
     CliError, Exit, Invocation,
     args::{ConfigArgs, ConfigFormat},
 };
-use crate::{compose::{self, LoadOptions}, plan::service_hash, project::{Project, Service}};
+use crate::{
+    compose::{self, LoadOptions},
+    plan::service_hash,
+    project::{Project, Service},
+};
 
 /// Prints the model, or what was asked of it.
 ///
@@ -64,7 +68,11 @@ fn list(invocation: &Invocation, args: &ConfigArgs) -> Result<Option<Vec<String>
     let lines = if args.list_services {
         if args.no_interpolate {
             let tree = invocation.load_tree(&options(invocation, args, &[]))?;
-            tree.get("services").into_iter().flat_map(|node| node.entries()).map(|(name, _)| name.to_owned()).collect()
+            tree.get("services")
+                .into_iter()
+                .flat_map(|node| node.entries())
+                .map(|(name, _)| name.to_owned())
+                .collect()
         } else {
             in_order_of_dependencies(&load(&[])?)
         }

@@ -12,7 +12,7 @@ use std::{
 use super::{
     Environment, Files, LoadOptions, Skip,
     canonical::{self, Unreadable},
-    casts, decode, defaults,
+    casts, check, decode, defaults,
     files::{self, ConfigFile, Found, Reader},
     interpolate,
     merge::{self, Resets},
@@ -173,10 +173,17 @@ impl<'a> Loader<'a> {
         project.environment_files = merged.environment_files;
         let active = active_profiles(options, &merged.environment);
         profiles::apply(&mut project, &active);
+        if !self.skip.consistency {
+            self.problems.extend(check::project(&project));
+            self.stop_at_errors()?;
+        }
         resolve::label_files(&mut project, &mut self.reader)?;
         profiles::select(&mut project, &options.services, &active)?;
         if !self.skip.pruning {
             profiles::prune(&mut project);
+        }
+        if !self.skip.consistency {
+            self.problems.extend(check::container_names(&project));
         }
         if !self.skip.env_resolution {
             resolve::env_files(&mut project, &mut self.reader, &mut self.problems)?;
@@ -210,6 +217,8 @@ impl<'a> Loader<'a> {
         }
         let mut tree = tree.ok_or_else(empty)?;
         defaults::fill_in(&mut tree);
+        self.problems.extend(check::tree(&tree));
+        self.stop_at_errors()?;
         if !self.skip.path_resolution {
             self.resolve_paths(&mut tree, &scope.directory)?;
         }

@@ -13,8 +13,8 @@ mod orch;
 mod resources;
 mod service;
 mod service_parts;
-mod text;
 mod test_command;
+mod text;
 
 pub use bytes::*;
 pub use duration::*;

@@ -39,7 +39,8 @@ impl Project {
             (name.clone(), fields)
         });
         insert(&mut top, "networks", networks.collect());
-        let volumes = self.volumes.iter().map(|(name, volume)| (name.clone(), with(volume, &volume.extensions)));
+        let volumes =
+            self.volumes.iter().map(|(name, volume)| (name.clone(), with(volume, &volume.extensions)));
         insert(&mut top, "volumes", volumes.collect());
         let files = |objects: &indexmap::IndexMap<String, FileObject>| -> Map<String, Value> {
             objects.iter().map(|(name, object)| (name.clone(), with(object, &object.extensions))).collect()
@@ -185,7 +186,9 @@ fn build_yaml(build: &Build) -> Value {
 
 fn deploy_yaml(deploy: &Deploy) -> Value {
     let mut yaml = with(deploy, &deploy.extensions);
-    for (key, config) in [("update_config", &deploy.update_config), ("rollback_config", &deploy.rollback_config)] {
+    for (key, config) in
+        [("update_config", &deploy.update_config), ("rollback_config", &deploy.rollback_config)]
+    {
         extend_at(&mut yaml, &[key], config.as_ref().map(|config| &config.extensions));
     }
     extend_at(&mut yaml, &["restart_policy"], deploy.restart_policy.as_ref().map(|part| &part.extensions));
@@ -215,6 +218,7 @@ fn hook_yaml(hook: &Hook) -> Value {
 
 fn lower_keys(value: &mut Value) {
     if let Value::Object(fields) = value {
-        *fields = std::mem::take(fields).into_iter().map(|(key, value)| (key.to_lowercase(), value)).collect();
+        *fields =
+            std::mem::take(fields).into_iter().map(|(key, value)| (key.to_lowercase(), value)).collect();
     }
 }
