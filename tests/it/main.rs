@@ -2,3 +2,4 @@
 
 mod docker_engine;
 mod examples;
+mod test_service;

@@ -32,14 +32,29 @@ pub(crate) fn run(args: &[String]) -> i32 {
 }
 
 fn execute(command: &[String]) -> i32 {
-    let command: &[String] = if command[0] == "exec" { &command[1..] } else { command };
-    let quiet: Vec<String> =
-        command.iter().filter(|w| !w.contains(">/dev/null") && *w != "2>&1").cloned().collect();
-    let code = crate::tool(&quiet);
-    if quiet.first().is_some_and(|w| w == "exit") {
+    let command = if command[0] == "exec" { &command[1..] } else { command };
+    let command = without_redirections(command);
+    let code = crate::tool(&command);
+    if command.first().is_some_and(|word| word == "exit") {
         std::process::exit(code);
     }
     code
+}
+
+/// Output goes where the container's output goes, whatever `>/dev/null` and `2>&1` ask for.
+fn without_redirections(command: &[String]) -> Vec<String> {
+    let mut kept = Vec::new();
+    let mut words = command.iter();
+    while let Some(word) = words.next() {
+        let Some(target) = word.trim_start_matches(['1', '2', '&']).strip_prefix('>') else {
+            kept.push(word.clone());
+            continue;
+        };
+        if target.trim_start_matches('>').is_empty() {
+            words.next();
+        }
+    }
+    kept
 }
 
 enum Word {
