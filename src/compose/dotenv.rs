@@ -54,20 +54,28 @@ pub fn parse_raw(
     text: &str,
     lookup: &dyn Fn(&str) -> Option<String>,
     variables: &mut IndexMap<String, String>,
-) {
-    let lines = text.trim_start_matches('\u{FEFF}').lines().map(str::trim_start);
-    for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        match line.split_once('=') {
-            Some((name, value)) => {
-                variables.insert(name.to_owned(), value.to_owned());
-            }
-            None => {
-                if let Some(value) = lookup(line) {
-                    variables.insert(line.to_owned(), value);
-                }
-            }
+) -> Result<(), DotenvError> {
+    for line in text.trim_start_matches('\u{FEFF}').lines() {
+        let statement = line.trim_start();
+        if statement.is_empty() || statement.starts_with('#') {
+            continue;
         }
+        let (name, value) = match statement.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (statement, lookup(statement)),
+        };
+        let fault = if name.is_empty() {
+            "a line has no name before `=`"
+        } else if name.contains([' ', '\t']) {
+            "a variable's name cannot contain a blank"
+        } else {
+            variables.extend(value.map(|value| (name.to_owned(), value)));
+            continue;
+        };
+        let offset = statement.as_ptr().addr() - text.as_ptr().addr();
+        return Err(DotenvError { offset, message: format!("{fault}: `{statement}`") });
     }
+    Ok(())
 }
 
 struct Key<'a> {
@@ -242,13 +250,14 @@ mod tests {
     #[test]
     fn raw_lines_stay_as_they_are() {
         let mut variables = IndexMap::new();
-        parse_raw(
-            "A='$x' # y\n# c\nOUT\nNOT\n",
-            &|name| (name == "OUT").then(|| "o".to_owned()),
-            &mut variables,
-        );
+        let lookup = |name: &str| (name == "OUT").then(|| "o".to_owned());
+        parse_raw("A='$x' # y\n# c\nOUT\nNOT\n", &lookup, &mut variables).unwrap();
         assert_eq!(variables.get("A").map(String::as_str), Some("'$x' # y"));
         assert_eq!(variables.get("OUT").map(String::as_str), Some("o"));
         assert_eq!(variables.len(), 2);
+        for (text, offset) in [("A=1\n  B C\n", 6), ("A =1", 0), ("=1", 0)] {
+            let error = parse_raw(text, &lookup, &mut variables).unwrap_err();
+            assert_eq!(error.offset, offset, "{text:?}");
+        }
     }
 }

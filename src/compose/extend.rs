@@ -123,6 +123,19 @@ impl Loader<'_> {
     }
 }
 
+/// Makes the files that services of an extended file extend themselves absolute, from its own directory.
+pub(super) fn rebase_extends(tree: &mut Node, directory: &Path) {
+    let Some(services) = tree.get_mut("services") else { return };
+    for (_, entry) in services.entries_mut() {
+        if let Some(file) = entry.value.at_mut(&["extends", "file"])
+            && let Value::String(path) = &mut file.value
+            && !path.starts_with('~')
+        {
+            *path = absolute(directory, Path::new(path)).to_string_lossy().into_owned();
+        }
+    }
+}
+
 /// Whether what is extended is there.
 fn known(reference: &Reference, services: &Mapping, name: &str) -> Result<(), Stop> {
     if services.contains_key(&reference.service) {
@@ -145,16 +158,14 @@ fn reference(name: &str, service: &Node) -> Result<Option<Reference>, Stop> {
         return Ok(Some(Reference { service: service.to_owned(), file: None, at }));
     }
     let text = |key: &str| match extends.get(key) {
-        None => Ok(None),
+        None => Ok::<_, Stop>(None),
         Some(value) if value.is_null() => Ok(None),
-        Some(value) => match value.as_str() {
-            Some(text) => Ok(Some((text.to_owned(), value.span))),
-            None => {
-                let message =
-                    format!("`services.{name}.extends.{key}` must be a string, not {}", value.kind());
-                Err(wrong("schema", message, value.span))
-            }
-        },
+        Some(value) => {
+            let kind = value.kind();
+            let message = || format!("`services.{name}.extends.{key}` must be a string, not {kind}");
+            let text = value.as_str().ok_or_else(|| wrong("schema", message(), value.span))?;
+            Ok(Some((text.to_owned(), value.span)))
+        }
     };
     let Some((service, at)) = text("service")? else {
         let problem =

@@ -13,6 +13,7 @@ use super::{
     Environment, Files, LoadOptions, Skip,
     canonical::{self, Unreadable},
     casts, check, decode, defaults,
+    extend::rebase_extends,
     files::{self, ConfigFile, Found, Reader},
     interpolate,
     merge::{self, Resets},
@@ -240,6 +241,7 @@ impl<'a> Loader<'a> {
             Some(mut tree) => {
                 let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
                 self.resolve_paths(&mut tree, &directory)?;
+                rebase_extends(&mut tree, &directory);
                 tree.as_mapping_mut().and_then(|tree| tree.remove("services"))
             }
         };

@@ -97,7 +97,9 @@ fn read_env_file(
                 dotenv::parse(text, lookup, variables).map_err(|error| dotenv_error(&error, id, text))?;
             problems.extend(unset_warnings(unset, id));
         }
-        "raw" => dotenv::parse_raw(text, lookup, variables),
+        "raw" => {
+            dotenv::parse_raw(text, lookup, variables).map_err(|error| dotenv_error(&error, id, text))?;
+        }
         other => {
             let message = format!("`{other}` is no format of an env file");
             return Err(placed(Diagnostic::error("env-file-format", message), place)

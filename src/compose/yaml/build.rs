@@ -18,6 +18,8 @@ use crate::{
 const MAX_COPIED: usize = 200_000;
 /// Lists and mappings inside each other; later stages walk them recursively.
 const MAX_DEPTH: usize = 200;
+/// What `!!` stands for.
+const YAML_TAGS: &str = "tag:yaml.org,2002:";
 
 /// The documents of a file, in order; none where it has nothing but comments.
 pub fn documents(file: FileId, sources: &SourceMap) -> Result<Vec<Node>, Diagnostic> {
@@ -159,7 +161,7 @@ impl<'a> Builder<'a> {
         at: Span,
     ) -> Result<(), Diagnostic> {
         let plain = style == ScalarStyle::Plain;
-        let is_merge = text == "<<" && plain && tag.is_none_or(|tag| tag.core_suffix() == Some("merge"));
+        let is_merge = text == "<<" && plain && tag.is_none_or(|tag| tag.original() == "!!merge");
         if !is_merge && self.wants_key() {
             return self.key(text, plain && tag.is_none(), at);
         }
@@ -169,8 +171,9 @@ impl<'a> Builder<'a> {
         }
         let merge_tag = tag.and_then(merge_tag);
         let value = match tag {
-            Some(tag) if tag.core_suffix().is_some() => {
-                scalar::resolve_tagged(tag.core_suffix().unwrap_or_default(), text)
+            Some(tag) if tag.suffix_in_namespace(YAML_TAGS).is_some() => {
+                let name = tag.suffix_in_namespace(YAML_TAGS).unwrap_or_default();
+                scalar::resolve_tagged(&name, text)
                     .map_err(|message| Diagnostic::error("yaml-tag", message).at(at, ""))?
             }
             Some(tag) if !is_bare(tag) => Value::String(text.to_owned()),
@@ -277,7 +280,9 @@ impl<'a> Builder<'a> {
     fn finish(&mut self, built: Built, anchor: usize) -> Result<(), Diagnostic> {
         let Built { node, size, depth } = built;
         if anchor != 0 {
-            self.anchors.insert(anchor, Rc::new(Built { node: node.clone(), size, depth }));
+            let mut kept = node.clone();
+            drop_resets(&mut kept);
+            self.anchors.insert(anchor, Rc::new(Built { node: kept, size, depth }));
         }
         let Some(open) = self.open.last_mut() else {
             self.documents.push(node);
@@ -305,6 +310,19 @@ impl<'a> Builder<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// What is reset within an anchored value is reset where the anchor stands, not where aliases repeat it.
+fn drop_resets(node: &mut Node) {
+    let kept = |node: &mut Node| {
+        drop_resets(node);
+        node.tag != Some(MergeTag::Reset)
+    };
+    match &mut node.value {
+        Value::Sequence(items) => items.retain_mut(kept),
+        Value::Mapping(mapping) => mapping.retain(|_, entry| kept(&mut entry.value)),
+        _ => {}
     }
 }
 
@@ -407,6 +425,7 @@ mod tests {
     fn merge_keys_give_way_to_own_keys_and_earlier_items() {
         becomes("a: &a {x: 1, y: 1}\nb: {<<: *a, x: 2}", "{a: {x: 1, y: 1}, b: {x: 2, y: 1}}");
         becomes("a: {<<: [{x: 1}, {x: 2, z: 3}]}", "{a: {x: 1, z: 3}}");
+        becomes("a: &a {x: 1}\nb: {!!merge <<: *a}", "{a: {x: 1}, b: {x: 1}}");
         becomes("a: {\"<<\": 1}", "{a: {<<: 1}}");
         refused("a: {<<: 1}", "yaml-merge");
         refused("a: &a {}\nb: {<<: *a, <<: *a}", "duplicate-key");

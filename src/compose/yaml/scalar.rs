@@ -43,7 +43,8 @@ pub(super) fn resolve_tagged(tag: &str, text: &str) -> Result<Value, String> {
     let value = match tag {
         "str" => return Ok(Value::String(text.to_owned())),
         "binary" => return binary(text),
-        _ => resolve(text),
+        "int" | "float" | "bool" | "null" | "timestamp" => resolve(text),
+        _ => return Ok(Value::String(text.to_owned())),
     };
     let fitting = match (tag, value) {
         ("int", value @ (Value::Int(_) | Value::UInt(_)))
