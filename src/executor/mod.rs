@@ -1,7 +1,15 @@
 //! Carries out what the scheduler decides.
 //!
-//! *Owns* requests to end ([`Signals`]). *Must not know* policy: what is done when, and what follows from it.
+//! *Owns* the loop that drives a plan ([`Run::drive`]), the tasks that it spawns, requests to end ([`Signals`]), and
+//! the numbering of events. *Must not know* policy: what is done when, and what follows from it. Every task sits in
+//! the loop's set and is waited for; the loop's one `select!` listens to requests to end first.
 
+mod drive;
+mod run;
 mod signals;
+mod task;
+mod watch;
 
+pub use drive::Driven;
+pub use run::{Followed, Run};
 pub use signals::{CancelRequest, SignalSources, Signals};

@@ -25,3 +25,13 @@ mod route;
 mod tcp;
 
 pub use prober::*;
+
+use futures::future::BoxFuture;
+
+use crate::{health::ProbeResult, project::Check};
+
+/// Somebody who can run a check: the [`Prober`], or a simulation of it.
+pub trait Probe: Send + Sync {
+    /// Runs a check once, within its timeout. Whatever goes wrong is a failed result.
+    fn probe<'a>(&'a self, check: &'a Check, target: &'a Target) -> BoxFuture<'a, ProbeResult>;
+}

@@ -66,6 +66,16 @@ pub(super) enum Attempt {
     Unclear(String),
 }
 
+impl super::Probe for Prober {
+    fn probe<'a>(
+        &'a self,
+        check: &'a Check,
+        target: &'a Target,
+    ) -> futures::future::BoxFuture<'a, ProbeResult> {
+        Box::pin(Prober::probe(self, check, target))
+    }
+}
+
 impl Prober {
     /// For the containers of this engine.
     pub fn new(engine: Arc<dyn Engine>) -> Self {

@@ -178,8 +178,13 @@ impl Scheduler {
         }
     }
 
-    fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         self.course = Course::Over;
+        let outcome = self.outcome();
+        self.out.push(Effect::Finish(outcome));
+    }
+
+    pub(super) fn outcome(&self) -> Outcome {
         let verdict = match self.cancel {
             None => {
                 let left = self.troubles.iter().any(|t| t.left) && self.plan.units.is_empty();
@@ -192,14 +197,13 @@ impl Scheduler {
             Some(CancelReason::Failure | CancelReason::Timeout) => Verdict::Failed,
             Some(CancelReason::Interrupt | CancelReason::Forced) => Verdict::Cancelled,
         };
-        let outcome = Outcome {
+        Outcome {
             verdict,
             reason: self.cancel,
             failures: self.failures(),
             degraded: self.degraded(),
             exits: self.exits.clone(),
-        };
-        self.out.push(Effect::Finish(outcome));
+        }
     }
 
     fn failures(&self) -> Vec<Failure> {

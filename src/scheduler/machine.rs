@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    AfterReady, ContainerChange, Effect, Input, Owner, StepFailure, StepOutput,
+    AfterReady, ContainerChange, Effect, Input, Outcome, Owner, StepFailure, StepOutput,
     agenda::{Agenda, Timer},
     finish::Trouble,
     gate::UnitRun,
@@ -209,6 +209,25 @@ impl Scheduler {
             self.plan.units.iter().zip(&self.units).find(|(unit, _)| unit.service == replica.service)?;
         let place = unit.replicas.iter().position(|r| r.number == replica.number)?;
         run.replicas[place].container.as_ref()
+    }
+
+    /// Whose container an ID is.
+    pub fn replica_of(&self, container: &str) -> Option<Replica> {
+        self.containers.get(container).map(|(unit, place)| self.replica_name(*unit, *place))
+    }
+
+    /// IDs of a service's containers.
+    pub fn containers_of(&self, service: &str) -> Vec<String> {
+        let found = self.plan.units.iter().position(|u| u.service == service);
+        let replicas = found.map(|n| self.units[n].replicas.iter()).into_iter().flatten();
+        replicas.filter_map(|r| r.container.as_ref().map(|c| c.id.clone())).collect()
+    }
+
+    /// Ends the run without waiting for what is under way.
+    pub fn abandon(&mut self) -> Outcome {
+        self.finish();
+        self.out.clear();
+        self.outcome()
     }
 
     /// Every replica's state, stages and last probe results, for saving and showing.

@@ -1,0 +1,269 @@
+//! The loop: what happens goes into the scheduler, what it decides is carried out.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures::StreamExt as _;
+use tokio::{
+    sync::mpsc,
+    task::{JoinError, JoinSet},
+};
+
+use super::{
+    CancelRequest, Followed, Run,
+    task::{ProbeTask, StepDone, StepTask},
+    watch::{self, Reconnected},
+};
+use crate::{
+    event::{CancelReason, EventKind, ServiceState},
+    health::{MonitorReport, ProbeResult},
+    plan::{Action, ContainerDetail, ContainerRef, Done, ImageInfo, Observed, Plan, StepId},
+    project::{ProbeSpec, Replica},
+    scheduler::{
+        AfterReady, ContainerChange, Effect, Input, Outcome, ProbeOrder, Scheduler, StepFailure, StepOutput,
+    },
+};
+
+/// What a driven plan came to.
+#[derive(Debug, Clone)]
+pub struct Driven {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What undoing it would have to cover.
+    pub done: Done,
+    /// Each replica's last state and probe results.
+    pub health: Vec<(Replica, ServiceState, Option<MonitorReport>)>,
+}
+
+/// What a task gave.
+enum Finished {
+    Step(StepId, Box<StepDone>),
+    Probe(Box<ProbeOrder>, ProbeResult, Option<Arc<ContainerDetail>>),
+    Reconnected(Reconnected),
+}
+
+/// A plan on its way.
+struct Drive {
+    scheduler: Scheduler,
+    plan: Arc<Plan>,
+    observed: Arc<Observed>,
+    images: BTreeMap<String, ImageInfo>,
+    tasks: JoinSet<Finished>,
+    /// Which step or probe a task is, so that one that panics is not waited for for ever.
+    running: BTreeMap<tokio::task::Id, StepId>,
+    tries: BTreeMap<StepId, u32>,
+    progress: mpsc::UnboundedSender<EventKind>,
+}
+
+impl Run {
+    /// Carries a plan out to its end. Returns when nothing that it began is under way any more, or at once when a
+    /// second request to end has come.
+    pub async fn drive(&mut self, plan: Arc<Plan>, observed: Arc<Observed>, after: AfterReady) -> Driven {
+        if !plan.units.is_empty() {
+            let (engine, name) = (Arc::clone(&self.engine), plan.project.clone());
+            if let Err(error) = self.watch.begin(engine.as_ref(), &name).await {
+                self.announce(EventKind::Warning {
+                    message: format!("the engine's events cannot be heard: {error}"),
+                });
+            }
+        }
+        let (progress, mut told) = mpsc::unbounded_channel();
+        let mut images = observed.images.clone();
+        images.extend(self.images.clone());
+        let mut drive = Drive {
+            scheduler: Scheduler::new(Arc::clone(&plan), &observed, after),
+            plan,
+            observed,
+            images,
+            tasks: JoinSet::new(),
+            running: BTreeMap::new(),
+            tries: BTreeMap::new(),
+            progress,
+        };
+        let mut inputs = vec![Input::Tick];
+        loop {
+            for input in inputs.drain(..) {
+                if let Some(outcome) = self.take(&mut drive, input) {
+                    self.images.extend(drive.images);
+                    return Driven {
+                        outcome,
+                        done: drive.scheduler.done(),
+                        health: drive.scheduler.health(),
+                    };
+                }
+            }
+            self.keep_listening(&mut drive);
+            let deadline = drive.scheduler.next_deadline().map(|at| self.instant(at));
+            // Requests to end come first; every source can be dropped and asked again without losing anything.
+            tokio::select! {
+                biased;
+                Some(request) = self.requests.next() => inputs.push(self.request(request)),
+                Some(joined) = drive.tasks.join_next_with_id() => inputs.extend(self.finished(&mut drive, joined)),
+                event = self.watch.next(), if self.watch.is_live() => {
+                    if let Some(event) = event {
+                        inputs.extend(watch::input(&event));
+                    }
+                }
+                Some(kind) = told.recv() => self.announce(kind),
+                () = tokio::time::sleep_until(deadline.unwrap_or_else(tokio::time::Instant::now)), if deadline.is_some() => {
+                    inputs.push(Input::Tick);
+                }
+            }
+        }
+    }
+
+    fn request(&mut self, request: CancelRequest) -> Input {
+        self.requested += 1;
+        let forced = request == CancelRequest::Force || self.requested > 1;
+        Input::Cancel(if forced { CancelReason::Forced } else { CancelReason::Interrupt })
+    }
+
+    /// Hands one input to the scheduler and carries out what it says. The outcome, when that is the end.
+    fn take(&mut self, drive: &mut Drive, input: Input) -> Option<Outcome> {
+        if let Input::Container { id, change: ContainerChange::Started } = &input {
+            // It may be somewhere else than before.
+            self.details.remove(id);
+            self.follow(drive, id);
+        }
+        let forced = input == Input::Cancel(CancelReason::Forced);
+        let now = self.now();
+        let mut outcome = None;
+        for effect in drive.scheduler.step(now, input) {
+            match effect {
+                Effect::Announce(kind) => self.announce(kind),
+                Effect::Perform(step) => self.perform(drive, step),
+                Effect::Probe(order) => self.probe(drive, order),
+                Effect::Finish(finished) => outcome = Some(finished),
+            }
+        }
+        if forced && outcome.is_none() {
+            // Not waited for: what the engine was asked for may still be done.
+            outcome = Some(drive.scheduler.abandon());
+        }
+        outcome
+    }
+
+    fn follow(&self, drive: &Drive, id: &str) {
+        let known = drive.scheduler.replica_of(id);
+        if let (Some(followers), Some(replica)) = (&self.followers, known) {
+            drop(followers.send(Followed { replica, container: id.to_owned() }));
+        }
+    }
+
+    fn perform(&self, drive: &mut Drive, id: StepId) {
+        let step = drive.plan.steps[id.index()].clone();
+        let tries = drive.tries.entry(id).or_insert(0);
+        *tries += 1;
+        let again = *tries > 1;
+        let replica = match &step.action {
+            Action::StartContainer { replica, .. } | Action::RenameContainer { replica, .. } => Some(replica),
+            _ => None,
+        };
+        let task = StepTask {
+            project: Arc::clone(&self.project),
+            engine: Arc::clone(&self.engine),
+            observed: Arc::clone(&drive.observed),
+            container: replica.and_then(|r| drive.scheduler.container(r).cloned()),
+            containers: drive.first_containers(),
+            images: drive.images.clone(),
+            again,
+            progress: drive.progress.clone(),
+            step,
+        };
+        let handle = drive.tasks.spawn(async move { Finished::Step(id, Box::new(task.perform().await)) });
+        drive.running.insert(handle.id(), id);
+    }
+
+    fn probe(&self, drive: &mut Drive, order: ProbeOrder) {
+        let host = match &order.check.probe {
+            ProbeSpec::Http(http) => http.host.clone(),
+            ProbeSpec::Tcp { host, .. } => host.clone(),
+            ProbeSpec::Grpc { .. }
+            | ProbeSpec::Exec { .. }
+            | ProbeSpec::Log { .. }
+            | ProbeSpec::Container(_)
+            | ProbeSpec::Service { .. } => None,
+        };
+        let peers = host.map(|service| {
+            let ids = drive.scheduler.containers_of(&service);
+            (service, ids)
+        });
+        let task = ProbeTask {
+            engine: Arc::clone(&self.engine),
+            prober: Arc::clone(&self.prober),
+            detail: order.container.as_ref().and_then(|id| self.details.get(id).cloned()),
+            peers: peers.into_iter().filter(|(_, ids)| !ids.is_empty()).collect(),
+            order,
+        };
+        drive.tasks.spawn(async move {
+            let (order, result, detail) = task.run().await;
+            Finished::Probe(Box::new(order), result, detail)
+        });
+    }
+
+    fn finished(
+        &mut self,
+        drive: &mut Drive,
+        joined: Result<(tokio::task::Id, Finished), JoinError>,
+    ) -> Vec<Input> {
+        match joined {
+            Ok((task, Finished::Step(step, done))) => {
+                drive.running.remove(&task);
+                self.step_done(drive, step, *done)
+            }
+            Ok((_, Finished::Probe(order, result, detail))) => {
+                if let (Some(id), Some(detail)) = (&order.container, detail) {
+                    self.details.entry(id.clone()).or_insert(detail);
+                }
+                vec![Input::Probed { key: order.key, result }]
+            }
+            Ok((_, Finished::Reconnected(new))) => self.watch.resume(new),
+            Err(error) => match drive.running.remove(&error.id()) {
+                Some(step) => {
+                    let result =
+                        Err(StepFailure { message: format!("internal error: {error}"), unknown: true });
+                    vec![Input::StepFinished { step, result }]
+                }
+                None => Vec::new(),
+            },
+        }
+    }
+
+    fn step_done(&mut self, drive: &mut Drive, step: StepId, done: StepDone) -> Vec<Input> {
+        if let Ok(StepOutput::Image(info)) = &done.result
+            && let Action::PullImage { image, .. } | Action::BuildImage { image, .. } =
+                &drive.plan.steps[step.index()].action
+        {
+            drive.images.insert(image.clone(), (**info).clone());
+        }
+        if let Some(detail) = done.detail {
+            if !self.watch.is_live() {
+                self.follow(drive, &detail.id);
+            }
+            self.details.insert(detail.id.clone(), Arc::new(detail));
+        }
+        vec![Input::StepFinished { step, result: done.result }]
+    }
+
+    /// A stream that has ended is replaced.
+    fn keep_listening(&mut self, drive: &mut Drive) {
+        if !self.watch.is_live() && !self.watch.reconnecting && !drive.plan.units.is_empty() {
+            self.watch.reconnecting = true;
+            let (engine, project) = (Arc::clone(&self.engine), drive.plan.project.clone());
+            drive.tasks.spawn(async move { Finished::Reconnected(watch::reconnect(engine, project).await) });
+        }
+    }
+}
+
+impl Drive {
+    fn first_containers(&self) -> BTreeMap<String, ContainerRef> {
+        let mut first = BTreeMap::new();
+        for unit in &self.plan.units {
+            let number = unit.replicas.iter().map(|r| r.number).min().unwrap_or(1);
+            let replica = Replica { service: unit.service.clone(), number };
+            if let Some(container) = self.scheduler.container(&replica) {
+                first.insert(unit.service.clone(), container.clone());
+            }
+        }
+        first
+    }
+}

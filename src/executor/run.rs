@@ -1,0 +1,111 @@
+//! One invocation: its clock, its numbered events, and everything a plan needs to be carried out.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures::stream::BoxStream;
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{CancelRequest, watch::Watch};
+use crate::{
+    engine::Engine,
+    event::{Event, EventKind, Sink},
+    plan::{ContainerDetail, ImageInfo},
+    probe::Probe,
+    project::{Project, Replica},
+    time::Elapsed,
+};
+
+/// One invocation. It may drive several plans, one after the other: what `up` plans, and what undoes it.
+pub struct Run {
+    pub(super) project: Arc<Project>,
+    pub(super) engine: Arc<dyn Engine>,
+    pub(super) prober: Arc<dyn Probe>,
+    sinks: Vec<Box<dyn Sink>>,
+    pub(super) requests: BoxStream<'static, CancelRequest>,
+    /// Requests to end so far: the second one kills.
+    pub(super) requested: u32,
+    /// Where containers that came up are told to, for whoever shows their logs.
+    pub(super) followers: Option<mpsc::UnboundedSender<Followed>>,
+    pub(super) watch: Watch,
+    /// What is known of containers that run, by ID: what probes need.
+    pub(super) details: BTreeMap<String, Arc<ContainerDetail>>,
+    /// Images that this run got, by reference.
+    pub(super) images: BTreeMap<String, ImageInfo>,
+    began: Instant,
+    seq: u64,
+}
+
+/// A container that came up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Followed {
+    /// Which.
+    pub replica: Replica,
+    /// Its ID.
+    pub container: String,
+}
+
+impl Run {
+    /// An invocation that begins now.
+    pub fn new(
+        project: Arc<Project>,
+        engine: Arc<dyn Engine>,
+        prober: Arc<dyn Probe>,
+        requests: BoxStream<'static, CancelRequest>,
+    ) -> Self {
+        Self {
+            project,
+            engine,
+            prober,
+            sinks: Vec::new(),
+            requests,
+            requested: 0,
+            followers: None,
+            watch: Watch::default(),
+            details: BTreeMap::new(),
+            images: BTreeMap::new(),
+            began: Instant::now(),
+            seq: 0,
+        }
+    }
+
+    /// Hands every event to this sink too.
+    pub fn add_sink(&mut self, sink: Box<dyn Sink>) {
+        self.sinks.push(sink);
+    }
+
+    /// Tells of every container that comes up.
+    pub fn set_followers(&mut self, followers: mpsc::UnboundedSender<Followed>) {
+        self.followers = Some(followers);
+    }
+
+    /// The project that it is about.
+    pub fn project(&self) -> &Arc<Project> {
+        &self.project
+    }
+
+    /// The engine that it talks to.
+    pub fn engine(&self) -> &Arc<dyn Engine> {
+        &self.engine
+    }
+
+    /// How many requests to end have come.
+    pub fn requested(&self) -> u32 {
+        self.requested
+    }
+
+    /// The moment.
+    pub fn now(&self) -> Elapsed {
+        Elapsed::new(self.began.elapsed())
+    }
+
+    pub(super) fn instant(&self, at: Elapsed) -> Instant {
+        self.began + at.since_start()
+    }
+
+    /// Numbers an event and hands it to every sink. A sink that fails is dropped: nobody reads it any more.
+    pub fn announce(&mut self, kind: EventKind) {
+        let event = Event { seq: self.seq, at: self.now(), kind };
+        self.seq += 1;
+        self.sinks.retain_mut(|sink| sink.emit(&event).is_ok());
+    }
+}

@@ -1,0 +1,332 @@
+//! One effect: a step that the engine is asked for, or a probe.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tokio::sync::mpsc;
+
+use crate::{
+    engine::{
+        BuildRequest, ContainerRequest, Engine, EngineError, EngineErrorKind, EngineProgress, ExecRequest,
+        InheritedVolume, NetworkRequest, ProgressFn, VolumeRequest, file_uploads,
+    },
+    event::EventKind,
+    health::ProbeResult,
+    plan::{
+        Action, Cause, ContainerDetail, ContainerRef, ContainerState, ImageInfo, Observed, Step,
+        network_hash, resolve_references, service_hash, volume_hash,
+    },
+    probe::{Peer, Probe, Target},
+    project::{Hook, Project, Replica, Service},
+    scheduler::{ProbeOrder, StepFailure, StepOutput},
+};
+
+/// What a step needs to be carried out, as it is when the step begins.
+pub(super) struct StepTask {
+    pub(super) project: Arc<Project>,
+    pub(super) engine: Arc<dyn Engine>,
+    pub(super) observed: Arc<Observed>,
+    pub(super) step: Step,
+    /// The container that a step on a new container is about.
+    pub(super) container: Option<ContainerRef>,
+    /// First containers of services, for references.
+    pub(super) containers: BTreeMap<String, ContainerRef>,
+    /// Images as they are known by now.
+    pub(super) images: BTreeMap<String, ImageInfo>,
+    /// Not the first try: what still runs is stopped first.
+    pub(super) again: bool,
+    pub(super) progress: mpsc::UnboundedSender<EventKind>,
+}
+
+/// What came of a step, and what is known of the container that it started.
+pub(super) struct StepDone {
+    pub(super) result: Result<StepOutput, StepFailure>,
+    pub(super) detail: Option<ContainerDetail>,
+}
+
+impl StepTask {
+    pub(super) async fn perform(self) -> StepDone {
+        let mut detail = None;
+        let result = match self.ask().await {
+            Ok(output) => {
+                if let (Action::StartContainer { .. }, Some(container)) = (&self.step.action, self.target()) {
+                    // Where it is, for the probes that follow; they ask again if this fails.
+                    detail = self.engine.inspect(&container.id).await.ok().flatten();
+                }
+                Ok(output)
+            }
+            Err(error) => {
+                Err(StepFailure { message: error.message.clone(), unknown: error.kind.is_ambiguous() })
+            }
+        };
+        StepDone { result, detail }
+    }
+
+    async fn ask(&self) -> Result<StepOutput, EngineError> {
+        let engine = &self.engine;
+        match &self.step.action {
+            Action::CreateNetwork { key, .. } => {
+                let network = &self.project.networks[key.as_str()];
+                let config_hash = network_hash(network);
+                let request = NetworkRequest { project: &self.project, key, network, config_hash };
+                engine.create_network(&request).await?;
+            }
+            Action::RemoveNetwork { name } => engine.remove_network(name).await?,
+            Action::CreateVolume { key, .. } => {
+                let volume = &self.project.volumes[key.as_str()];
+                let config_hash = volume_hash(volume);
+                let request = VolumeRequest { project: &self.project, key, volume, config_hash };
+                engine.create_volume(&request).await?;
+            }
+            Action::RemoveVolume { name } => engine.remove_volume(name).await?,
+            Action::PullImage { image, platform, or_build } => {
+                return self.pull(image, platform.as_deref(), or_build.as_deref()).await;
+            }
+            Action::BuildImage { service, image } => return self.build(service, image).await,
+            Action::RemoveImage { image } => engine.remove_image(image).await?,
+            Action::CreateContainer { replica, name, replaces } => {
+                return self.create(replica, name, replaces.as_ref()).await;
+            }
+            Action::StartContainer { replica, .. } => self.start(replica).await?,
+            Action::StopContainer { replica, container, grace } => {
+                if let Some(replica) = replica
+                    && self.step.cause != Cause::Replaced
+                {
+                    self.before_stop(replica, container).await;
+                }
+                engine.stop(&container.id, *grace).await?;
+            }
+            Action::KillContainer { container, .. } => engine.kill(&container.id, "SIGKILL").await?,
+            Action::RenameContainer { to, .. } => engine.rename(&self.id()?, to).await?,
+            Action::RemoveContainer { container, volumes, .. } => {
+                engine.remove(&container.id, *volumes).await?;
+            }
+        }
+        Ok(StepOutput::Done)
+    }
+
+    /// The container that the step is about, where it is one that starts or gets another name.
+    fn target(&self) -> Option<&ContainerRef> {
+        match &self.step.action {
+            Action::StartContainer { existing, .. } | Action::RenameContainer { existing, .. } => {
+                existing.as_ref().or(self.container.as_ref())
+            }
+            _ => None,
+        }
+    }
+
+    fn id(&self) -> Result<String, EngineError> {
+        let gone = || EngineError::new(EngineErrorKind::NotFound, "its container was not created");
+        self.target().map(|c| c.id.clone()).ok_or_else(gone)
+    }
+
+    fn service(&self, replica: &Replica) -> Option<&Service> {
+        self.project.services.get(&replica.service)
+    }
+
+    fn progress_of(&self, image: &str) -> ProgressFn {
+        let (sender, image) = (self.progress.clone(), image.to_owned());
+        Arc::new(move |EngineProgress { text, current, total }| {
+            let kind = EventKind::Progress { image: image.clone(), text, current, total };
+            // The loop has ended: nobody wants to know.
+            drop(sender.send(kind));
+        })
+    }
+
+    async fn pull(
+        &self,
+        image: &str,
+        platform: Option<&str>,
+        or_build: Option<&str>,
+    ) -> Result<StepOutput, EngineError> {
+        match (self.engine.pull(image, platform, self.progress_of(image)).await, or_build) {
+            (Ok(()), _) => self.look_up(image, platform).await,
+            (Err(_), Some(service)) => self.build(service, image).await,
+            (Err(error), None) => Err(EngineError { message: format!("pull {image}: {error}"), ..error }),
+        }
+    }
+
+    async fn build(&self, service: &str, image: &str) -> Result<StepOutput, EngineError> {
+        let definition = &self.project.services[service];
+        let missing = || EngineError::new(EngineErrorKind::Invalid, format!("`{service}` has no `build`"));
+        let request = BuildRequest {
+            project: &self.project,
+            service,
+            build: definition.build.as_ref().ok_or_else(missing)?,
+            image: image.to_owned(),
+            platform: definition.platform.clone(),
+            no_cache: false,
+            pull: false,
+        };
+        let built = self.engine.build(&request, self.progress_of(image)).await;
+        built.map_err(|error| EngineError { message: format!("build {image}: {error}"), ..error })?;
+        self.look_up(image, definition.platform.as_deref()).await
+    }
+
+    async fn look_up(&self, image: &str, platform: Option<&str>) -> Result<StepOutput, EngineError> {
+        let found = self.engine.image(image, platform).await?;
+        let gone = || EngineError::new(EngineErrorKind::NotFound, format!("no such image: {image}"));
+        found.map(|info| StepOutput::Image(Box::new(info))).ok_or_else(gone)
+    }
+
+    async fn create(
+        &self,
+        replica: &Replica,
+        name: &str,
+        replaces: Option<&ContainerRef>,
+    ) -> Result<StepOutput, EngineError> {
+        let service = &self.project.services[replica.service.as_str()];
+        let container_of = |name: &str| self.containers.get(name).map(|c| c.id.clone());
+        let resolved = resolve_references(service, &container_of).map_err(|name| {
+            EngineError::new(
+                EngineErrorKind::Invalid,
+                format!("service `{name}` has no container to share with"),
+            )
+        })?;
+        let image = self.images.get(&self.project.image_name(service));
+        let final_name = self.project.container_name(service, replica.number);
+        let request = ContainerRequest {
+            project: &self.project,
+            config_hash: service_hash(&resolved),
+            service: &resolved,
+            number: replica.number,
+            name: name.to_owned(),
+            final_name: final_name.clone(),
+            image_id: image.map(|i| i.id.clone()).unwrap_or_default(),
+            replaces: replaces.map(|_| service.container_name.clone().unwrap_or_else(|| replica.to_string())),
+            links: self.links(service, replica.number),
+            inherited: replaces.map(|old| self.inherited(service, old, image)).unwrap_or_default(),
+            oneoff: None,
+        };
+        let id = self.engine.create_container(&request).await?;
+        Ok(StepOutput::Created(ContainerRef { id, name: final_name }))
+    }
+
+    /// `container:alias` texts for links to services (compose-spec `links`).
+    fn links(&self, service: &Service, number: u32) -> Vec<String> {
+        let mut links = Vec::new();
+        for link in &service.links {
+            let (target, alias) = link.split_once(':').unwrap_or((link, link));
+            let Some(linked) = self.project.services.get(target) else { continue };
+            for n in 1..=linked.replicas() {
+                let container = self.project.container_name(linked, n);
+                let separator = self.project.separator();
+                links.push(format!("{container}:{alias}"));
+                links.push(format!("{container}:{target}{separator}{number}"));
+                links
+                    .push(format!("{container}:{}{separator}{target}{separator}{number}", self.project.name));
+            }
+        }
+        links
+    }
+
+    /// Volumes without a name of their own move from a container to the one that takes its place.
+    fn inherited(
+        &self,
+        service: &Service,
+        old: &ContainerRef,
+        image: Option<&ImageInfo>,
+    ) -> Vec<InheritedVolume> {
+        let Some(old) = self.observed.containers.iter().find(|c| c.id == old.id) else { return Vec::new() };
+        let anonymous = |target: &str| {
+            let of_service = service
+                .volumes
+                .iter()
+                .any(|m| m.r#type == "volume" && m.source.is_none() && m.target.as_deref() == Some(target));
+            let mounted = service.volumes.iter().any(|m| m.target.as_deref() == Some(target));
+            of_service || (!mounted && image.is_some_and(|i| i.volumes.iter().any(|v| v == target)))
+        };
+        let volumes = old.mounts.iter().filter(|m| m.r#type == "volume" && anonymous(&m.destination));
+        let volume = |m: &crate::plan::ContainerMount| InheritedVolume {
+            name: m.name.clone(),
+            target: m.destination.clone(),
+            read_only: !m.rw,
+        };
+        volumes.map(volume).collect()
+    }
+
+    async fn start(&self, replica: &Replica) -> Result<(), EngineError> {
+        let id = self.id()?;
+        if self.again {
+            self.engine.stop(&id, None).await?;
+        }
+        let Some(service) = self.service(replica) else { return self.engine.start(&id).await };
+        let files = file_uploads(&self.project, service)?;
+        if !files.is_empty() {
+            self.engine.upload(&id, &files).await?;
+        }
+        self.engine.start(&id).await?;
+        for hook in &service.post_start {
+            let output = self.engine.exec(&id, &hook_request(hook)).await?;
+            if output.code != 0 {
+                let words = hook.command.clone().unwrap_or_default().join(" ");
+                let message = format!(
+                    "post_start hook `{words}` exited with {}: {}",
+                    output.code,
+                    output.output.trim()
+                );
+                return Err(EngineError::new(EngineErrorKind::Failed, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Hooks before a stop. One that fails keeps nothing from being stopped.
+    async fn before_stop(&self, replica: &Replica, container: &ContainerRef) {
+        for hook in self.service(replica).map(|s| s.pre_stop.as_slice()).unwrap_or_default() {
+            let failed = match self.engine.exec(&container.id, &hook_request(hook)).await {
+                Ok(output) if output.code == 0 => continue,
+                Ok(output) => format!("exited with {}", output.code),
+                Err(error) => error.message,
+            };
+            let message = format!("pre_stop hook of `{replica}` failed: {failed}");
+            drop(self.progress.send(EventKind::Warning { message }));
+        }
+    }
+}
+
+fn hook_request(hook: &Hook) -> ExecRequest {
+    let pair = |(key, value): (&String, &Option<String>)| value.as_ref().map(|v| format!("{key}={v}"));
+    ExecRequest {
+        command: hook.command.clone().unwrap_or_default(),
+        user: hook.user.clone(),
+        privileged: hook.privileged,
+        working_dir: hook.working_dir.clone(),
+        environment: hook.environment.iter().filter_map(pair).collect(),
+        timeout: None,
+    }
+}
+
+/// A probe, with what it needs.
+pub(super) struct ProbeTask {
+    pub(super) engine: Arc<dyn Engine>,
+    pub(super) prober: Arc<dyn Probe>,
+    pub(super) order: ProbeOrder,
+    pub(super) detail: Option<Arc<ContainerDetail>>,
+    /// Containers of the service that the check names as its host.
+    pub(super) peers: Vec<(String, Vec<String>)>,
+}
+
+impl ProbeTask {
+    pub(super) async fn run(self) -> (ProbeOrder, ProbeResult, Option<Arc<ContainerDetail>>) {
+        let detail = match (self.detail, &self.order.container) {
+            (Some(detail), _) => Some(detail),
+            (None, Some(id)) => self.engine.inspect(id).await.ok().flatten().map(Arc::new),
+            (None, None) => None,
+        };
+        let mut peers = BTreeMap::new();
+        for (service, ids) in self.peers {
+            let mut peer = Peer::default();
+            for id in ids {
+                if let Ok(Some(found)) = self.engine.inspect(&id).await
+                    && found.state == ContainerState::Running
+                {
+                    peer.addresses.extend(found.networks.values().filter_map(|e| e.ip_address.parse().ok()));
+                }
+            }
+            peers.insert(service, peer);
+        }
+        let target = Target { detail: detail.clone().unwrap_or_default(), peers: Arc::new(peers) };
+        let result = self.prober.probe(&self.order.check, &target).await;
+        (self.order, result, detail)
+    }
+}

@@ -1,0 +1,119 @@
+//! The engine's event stream, kept alive.
+//!
+//! Events that happen while the connection is away are lost, so after each reconnection the containers are listed
+//! again and what they are now is told as if it had just happened.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{StreamExt as _, stream::BoxStream};
+
+use crate::{
+    engine::{Engine, EngineAction, EngineError, EngineEvent, Scope},
+    plan::{Container, ContainerState, EngineHealth},
+    scheduler::{ContainerChange, Input},
+};
+
+/// Between two tries to reach the engine again.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// An event stream, or none yet.
+#[derive(Default)]
+pub(super) struct Watch {
+    stream: Option<BoxStream<'static, Result<EngineEvent, EngineError>>>,
+    /// Somebody is about to bring a new stream.
+    pub(super) reconnecting: bool,
+}
+
+/// A new stream, and what the containers are now.
+pub(super) struct Reconnected {
+    stream: BoxStream<'static, Result<EngineEvent, EngineError>>,
+    containers: Vec<Container>,
+}
+
+impl Watch {
+    /// Listens from now on.
+    pub(super) async fn begin(&mut self, engine: &dyn Engine, project: &str) -> Result<(), EngineError> {
+        if self.stream.is_none() {
+            self.stream = Some(engine.events(project).await?);
+        }
+        Ok(())
+    }
+
+    /// Whether there is a stream to listen to.
+    pub(super) fn is_live(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// The next event; `None` when the stream has ended. Safe to drop and call again.
+    pub(super) async fn next(&mut self) -> Option<EngineEvent> {
+        let next = match &mut self.stream {
+            Some(stream) => stream.next().await,
+            None => std::future::pending().await,
+        };
+        if let Some(Ok(event)) = next {
+            return Some(event);
+        }
+        self.stream = None;
+        None
+    }
+
+    /// Takes up a new stream: what has changed meanwhile.
+    pub(super) fn resume(&mut self, new: Reconnected) -> Vec<Input> {
+        self.stream = Some(new.stream);
+        self.reconnecting = false;
+        new.containers.iter().flat_map(states).collect()
+    }
+}
+
+/// Tries until the engine answers.
+pub(super) async fn reconnect(engine: Arc<dyn Engine>, project: String) -> Reconnected {
+    loop {
+        if let Ok(stream) = engine.events(&project).await {
+            let scope = Scope { project: project.clone(), ..Scope::default() };
+            if let Ok(observed) = engine.observe(&scope).await {
+                return Reconnected { stream, containers: observed.containers };
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// What a container is now, as changes.
+fn states(container: &Container) -> Vec<Input> {
+    let change = |change| Input::Container { id: container.id.clone(), change };
+    match container.state {
+        ContainerState::Running | ContainerState::Restarting | ContainerState::Paused => {
+            let health = match container.health {
+                Some(EngineHealth::Healthy) => Some(ContainerChange::Healthy),
+                Some(EngineHealth::Unhealthy) => Some(ContainerChange::Unhealthy),
+                Some(EngineHealth::Starting) | None => None,
+            };
+            [Some(ContainerChange::Started), health].into_iter().flatten().map(change).collect()
+        }
+        ContainerState::Exited | ContainerState::Dead => {
+            let code = container.exit_code.unwrap_or(-1);
+            vec![change(ContainerChange::Started), change(ContainerChange::Died { code })]
+        }
+        ContainerState::Created | ContainerState::Removing => Vec::new(),
+    }
+}
+
+/// What an event means for the scheduler.
+pub(super) fn input(event: &EngineEvent) -> Option<Input> {
+    let change = match &event.action {
+        EngineAction::Started | EngineAction::Restarted => ContainerChange::Started,
+        EngineAction::Died { code } => ContainerChange::Died { code: *code },
+        EngineAction::OutOfMemory => ContainerChange::OutOfMemory,
+        EngineAction::Health(EngineHealth::Healthy) => ContainerChange::Healthy,
+        EngineAction::Health(EngineHealth::Unhealthy) => ContainerChange::Unhealthy,
+        EngineAction::Health(EngineHealth::Starting)
+        | EngineAction::Created
+        | EngineAction::Stopped
+        | EngineAction::Paused
+        | EngineAction::Unpaused
+        | EngineAction::Renamed
+        | EngineAction::Removed
+        | EngineAction::Other(_) => return None,
+    };
+    Some(Input::Container { id: event.container.clone(), change })
+}
