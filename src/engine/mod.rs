@@ -70,6 +70,9 @@ pub trait Engine: Send + Sync {
     /// Removes a volume.
     fn remove_volume<'a>(&'a self, volume: &'a str) -> EngineFuture<'a, ()>;
 
+    /// Removes an image by its reference.
+    fn remove_image<'a>(&'a self, reference: &'a str) -> EngineFuture<'a, ()>;
+
     /// Creates a container with everything that its service says; answers with its ID.
     fn create_container<'a>(&'a self, request: &'a ContainerRequest<'a>) -> EngineFuture<'a, String>;
 

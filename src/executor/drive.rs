@@ -66,6 +66,7 @@ impl Run {
                 });
             }
         }
+        self.watch.reconnecting = false;
         let (progress, mut told) = mpsc::unbounded_channel();
         let mut images = observed.images.clone();
         images.extend(self.images.clone());

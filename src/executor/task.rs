@@ -1,13 +1,13 @@
 //! One effect: a step that the engine is asked for, or a probe.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use tokio::sync::mpsc;
 
 use crate::{
     engine::{
         BuildRequest, ContainerRequest, Engine, EngineError, EngineErrorKind, EngineProgress, ExecRequest,
-        InheritedVolume, NetworkRequest, ProgressFn, VolumeRequest, file_uploads,
+        InheritedVolume, NetworkRequest, ProgressFn, VolumeRequest, docker::file_uploads,
     },
     event::EventKind,
     health::ProbeResult,
@@ -320,7 +320,8 @@ impl ProbeTask {
                 if let Ok(Some(found)) = self.engine.inspect(&id).await
                     && found.state == ContainerState::Running
                 {
-                    peer.addresses.extend(found.networks.values().filter_map(|e| e.ip_address.parse().ok()));
+                    peer.addresses
+                        .extend(found.networks.values().filter_map(|e| e.ip_address.parse::<IpAddr>().ok()));
                 }
             }
             peers.insert(service, peer);

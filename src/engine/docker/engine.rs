@@ -311,6 +311,12 @@ impl Engine for DockerEngine {
         within(LIMIT, "remove volume", self.docker.remove_volume(volume, Some(options))).boxed()
     }
 
+    fn remove_image<'a>(&'a self, reference: &'a str) -> EngineFuture<'a, ()> {
+        let call =
+            self.docker.remove_image(reference, None::<bollard::query_parameters::RemoveImageOptions>, None);
+        within(LIMIT, "remove image", async { call.await.map(drop) }).boxed()
+    }
+
     fn create_container<'a>(&'a self, request: &'a ContainerRequest<'a>) -> EngineFuture<'a, String> {
         self.create_container_now(request).boxed()
     }

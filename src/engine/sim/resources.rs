@@ -62,6 +62,14 @@ impl World {
         Ok(())
     }
 
+    /// Removes an image that was pulled or built, or that the script gave.
+    pub(super) fn remove_image(&mut self, reference: &str) -> Result<(), EngineError> {
+        let removed =
+            self.images.remove(reference).or_else(|| self.script.images.as_mut()?.remove(reference));
+        let missing = || EngineError::new(Kind::NotFound, format!("No such image: {reference}"));
+        removed.map(drop).ok_or_else(missing)
+    }
+
     /// What `observe` answers.
     pub(super) fn observed(&self, scope: &Scope) -> Observed {
         let own = |labels: &BTreeMap<String, String>| {

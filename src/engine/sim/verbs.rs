@@ -158,6 +158,11 @@ impl Engine for SimEngine {
         self.quick(Verb::RemoveVolume, (volume, ""), QUICK, move |_, world| world.remove_volume(&name))
     }
 
+    fn remove_image<'a>(&'a self, reference: &'a str) -> EngineFuture<'a, ()> {
+        let name = reference.to_owned();
+        self.quick(Verb::RemoveImage, (reference, ""), QUICK, move |_, world| world.remove_image(&name))
+    }
+
     fn create_container<'a>(&'a self, request: &'a ContainerRequest<'a>) -> EngineFuture<'a, String> {
         let container = described(&self.inner.lock(), request);
         let (takes, replica) = (container.behaviour.create_takes, container.replica.clone());
