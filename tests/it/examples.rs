@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, path::Path};
 
 use docker_orch::{
     cli::LocalFiles,
-    compose::{Environment, LoadOptions, load_tree},
+    compose::{Environment, LoadOptions, load},
     diagnostic::render_all,
+    project::Project,
 };
 
 const EXAMPLES: [&str; 5] = ["quickstart", "five-wave", "two-phase", "ci", "gpu-serving"];
@@ -14,26 +15,28 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// What is wrong with a Compose file, as a user would see it.
-fn complaints(file: &Path) -> String {
+/// The project in a Compose file, and what is wrong with it, as a user would see it.
+fn read(file: &Path) -> (Option<Project>, String) {
     let options = LoadOptions {
         current_dir: root().to_owned(),
         files: vec![file.display().to_string()],
         ..LoadOptions::default()
     };
-    let loaded = load_tree(&LocalFiles, &Environment::default(), &options);
-    assert!(loaded.tree.is_some() || !loaded.diagnostics.is_empty());
-    render_all(&loaded.diagnostics, &loaded.sources, false)
+    let loaded = load(&LocalFiles, &Environment::default(), &options);
+    let complaints = render_all(&loaded.diagnostics, &loaded.sources, false);
+    (loaded.project, complaints)
+}
+
+fn example(name: &str) -> Project {
+    let (project, complaints) = read(&root().join("compose-examples").join(name).join("compose.yaml"));
+    assert_eq!(complaints, "", "{name}");
+    project.expect("no complaint, so a project")
 }
 
 #[test]
 fn every_example_is_read_without_a_complaint() {
     for name in EXAMPLES {
-        assert_eq!(
-            complaints(&root().join("compose-examples").join(name).join("compose.yaml")),
-            "",
-            "{name}"
-        );
+        assert_eq!(example(name).name, name);
     }
 }
 
@@ -47,7 +50,7 @@ fn every_snippet_of_the_readme_is_a_compose_file() {
     for snippet in snippets {
         let file = folder.path().join("compose.yaml");
         std::fs::write(&file, snippet).unwrap();
-        assert_eq!(complaints(&file), "", "{snippet}");
+        assert_eq!(read(&file).1, "", "{snippet}");
     }
 }
 
