@@ -248,6 +248,8 @@ async fn a_container_stands_on_all_its_networks() {
     let told = detail.raw["NetworkSettings"]["Networks"][name]["Aliases"].to_string();
     assert!(told.contains("\"web\"") && told.contains("\"api\""), "{told}");
 
+    let error = bench.engine.remove_network(name).await.expect_err("it is in use");
+    assert_eq!(error.kind, EngineErrorKind::Conflict, "{error}");
     bench.engine.disconnect_network(name, &id).await.expect("disconnected");
     bench.engine.connect_network(name, &bench.request(&service), &id, "back").await.expect("connected");
     let detail = bench.engine.inspect(&id).await.expect("an answer").expect("a container");
@@ -320,6 +322,12 @@ async fn logs_come_in_whole_lines() {
     assert_eq!(bench.lines(&id, since).await, all[1..], "since is exact");
     let tail = LogOptions { tail: Some(1), follow: true, ..LogOptions::default() };
     assert_eq!(bench.lines(&id, tail).await, all[all.len() - 1..], "following ends with the container");
+    let mut terminal = self::service("terminal", &["--log", "one", "--log", "two", "--oneshot"]);
+    terminal.tty = true;
+    let id = bench.start(&terminal).await;
+    wait_for(&mut events, &EngineAction::Died { code: 0 }).await;
+    let lines = bench.lines(&id, LogOptions::default()).await;
+    assert_eq!(lines[1..3], ["one", "two"]);
     let missing =
         bench.engine.logs("no-such-container", &LogOptions::default()).next().await.expect("an item");
     assert_eq!(missing.expect_err("no container").kind, EngineErrorKind::NotFound);

@@ -63,7 +63,12 @@ pub(super) fn classify(error: Error) -> EngineError {
 fn by_status(status: u16, message: &str) -> Kind {
     match status {
         400 | 406 | 422 => Kind::Invalid,
-        401 | 403 => Kind::Denied,
+        401 => Kind::Denied,
+        // Also the engine's word for a network that is in use.
+        403 => match by_words(message) {
+            Kind::Denied => Kind::Denied,
+            _ => Kind::Conflict,
+        },
         404 => match by_words(message) {
             Kind::Denied => Kind::Denied,
             _ => Kind::NotFound,
@@ -114,6 +119,8 @@ mod tests {
         for (status, message, kind) in [
             (400, "invalid mount config", Kind::Invalid),
             (401, "x", Kind::Denied),
+            (403, "error while removing network: network n has active endpoints", Kind::Conflict),
+            (403, "requested access to the resource is denied: access denied", Kind::Denied),
             (404, "No such container: a", Kind::NotFound),
             (404, "pull access denied for a, repository does not exist", Kind::Denied),
             (409, "name is already in use", Kind::Conflict),

@@ -15,6 +15,11 @@ pub fn unsupported(service: &Service, info: &EngineInfo) -> Vec<String> {
         }
     };
     say(service.credential_spec.is_some(), "credential_spec", "Compose does not hand it to the engine");
+    say(
+        service.use_api_socket,
+        "the credentials of use_api_socket",
+        "the socket is handed in, the registries' credentials are not",
+    );
     let mode = |v: &String| v.ends_with(":ro") || v.ends_with(":rw");
     say(
         service.volumes_from.iter().any(mode),
