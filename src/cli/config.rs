@@ -13,7 +13,7 @@ use super::{
     args::{ConfigArgs, ConfigFormat},
 };
 use crate::{
-    compose::{self, LoadOptions},
+    compose::{self, LoadOptions, tree::Node},
     plan::service_hash,
     project::{Project, Service},
 };
@@ -23,7 +23,7 @@ use crate::{
 /// # Errors
 ///
 /// The files are wrong, a service is unknown, or the output cannot be written.
-pub fn run(invocation: &Invocation, args: &ConfigArgs) -> Result<Exit, CliError> {
+pub(super) fn run(invocation: &Invocation, args: &ConfigArgs) -> Result<Exit, CliError> {
     let text = match list(invocation, args)? {
         Some(lines) => lines.into_iter().map(|line| line + "\n").collect(),
         None => model(invocation, args)?,
@@ -55,12 +55,19 @@ fn options(invocation: &Invocation, args: &ConfigArgs, services: &[String]) -> L
     options
 }
 
+/// The project without `label_file`, whose labels are among the others by now.
+fn load(invocation: &Invocation, options: &LoadOptions) -> Result<Project, CliError> {
+    let mut project = invocation.load(options)?;
+    project.services.values_mut().for_each(|service| service.label_file.clear());
+    Ok(project)
+}
+
 /// The lines that were asked for; nothing where the model itself was.
 fn list(invocation: &Invocation, args: &ConfigArgs) -> Result<Option<Vec<String>>, CliError> {
-    let load = |services: &[String]| {
+    let load_for = |services: &[String]| {
         let mut options = options(invocation, args, services);
         options.skip.env_resolution = true;
-        invocation.load(&options)
+        load(invocation, &options)
     };
     let keys = |project: Project, of: fn(&Project) -> Vec<&String>| -> Vec<String> {
         of(&project).into_iter().cloned().collect()
@@ -70,30 +77,33 @@ fn list(invocation: &Invocation, args: &ConfigArgs) -> Result<Option<Vec<String>
             let tree = invocation.load_tree(&options(invocation, args, &[]))?;
             tree.get("services")
                 .into_iter()
-                .flat_map(|node| node.entries())
+                .flat_map(Node::entries)
                 .map(|(name, _)| name.to_owned())
                 .collect()
         } else {
-            in_order_of_dependencies(&load(&[])?)
+            in_order_of_dependencies(&load_for(&[])?)
         }
     } else if args.volumes {
-        keys(load(&[])?, |project| project.volumes.keys().collect())
+        keys(load_for(&[])?, |project| project.volumes.keys().collect())
     } else if args.networks {
-        keys(load(&[])?, |project| project.networks.keys().collect())
+        keys(load_for(&[])?, |project| project.networks.keys().collect())
     } else if args.models {
-        load(&[])?.models.into_values().filter_map(|model| model.model).collect()
+        load_for(&[])?.models.into_values().filter_map(|model| model.model).collect()
     } else if args.profiles {
-        profiles(&load(&args.services)?)
+        profiles(&load_for(&args.services)?)
     } else if args.images {
-        let project = load(&args.services)?;
+        let project = load_for(&args.services)?;
         project.services.values().map(|service| project.image_name(service)).collect()
     } else if args.environment {
-        let mut lines: Vec<String> =
-            load(&args.services)?.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let mut lines: Vec<String> = load_for(&args.services)?
+            .environment
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         lines.sort();
         lines
     } else if let Some(wanted) = &args.hash {
-        hashes(&load(&[])?, wanted)?
+        hashes(&load_for(&[])?, wanted)?
     } else {
         return Ok(None);
     };
@@ -160,7 +170,7 @@ fn model(invocation: &Invocation, args: &ConfigArgs) -> Result<String, CliError>
             ConfigFormat::Yaml => yaml(&tree)?,
         });
     }
-    let project = invocation.load(&options)?;
+    let project = load(invocation, &options)?;
     let text = match args.format {
         ConfigFormat::Json => json(&project.to_json()),
         ConfigFormat::Yaml => yaml(&project.to_yaml())?,

@@ -7,6 +7,7 @@
 pub(crate) struct Unbalanced;
 
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each kind of quote opens and closes on its own")]
 struct State {
     double: bool,
     single: bool,

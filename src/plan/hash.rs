@@ -40,7 +40,7 @@ pub fn volume_hash(volume: &Volume) -> String {
 
 fn hash(definition: &impl Serialize) -> String {
     let digest = Sha256::digest(go_json(definition));
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{digest:x}")
 }
 
 /// A definition's JSON text, as Go writes it.

@@ -75,8 +75,11 @@ fn parse(text: &str) -> Result<Vec<ShortPort>, String> {
     if !["tcp", "udp", "sctp"].contains(&protocol.as_str()) {
         return Err(format!("`{protocol}` is no protocol; there are tcp, udp and sctp"));
     }
-    let host_ip =
-        host_ip.strip_prefix('[').map_or(Some(host_ip), |rest| rest.strip_suffix(']')).unwrap_or(host_ip);
+    let bare = host_ip.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    if bare.is_none() && host_ip.contains(':') {
+        return Err(format!("write the address in brackets: `[{host_ip}]`"));
+    }
+    let host_ip = bare.unwrap_or(host_ip);
     if !host_ip.is_empty() && host_ip.parse::<IpAddr>().is_err() {
         return Err(format!("`{host_ip}` is no IP address"));
     }
@@ -140,7 +143,7 @@ mod tests {
             ("127.0.0.1:5000-5010:5000", &["127.0.0.1|5000-5010|5000|tcp"]),
             ("127.0.0.1::7777", &["127.0.0.1||7777|tcp"]),
             ("[::1]:6001:6001", &["::1|6001|6001|tcp"]),
-            ("::1:6001:6001", &["::1|6001|6001|tcp"]),
+            ("::1:6001:6001", &["error: write the address in brackets: `[::1]`"]),
             ("80/", &["||80|tcp"]),
             ("8000-8001:80-82", &["error: the ranges 8000-8001 and 80-82 are not equally long"]),
             ("99999:80", &["error: `99999` is no port; ports are whole numbers up to 65535"]),

@@ -27,7 +27,12 @@ pub(super) fn networks(project: &Project, service: &Service, problems: &mut Vec<
     }
     for network in service.networks.keys().filter(|network| !project.networks.contains_key(*network)) {
         let place = format!("networks.{network}");
-        problems.push(undefined(project, name, "network", network, &place, project.networks.keys()));
+        problems.push(undefined(
+            project,
+            name,
+            &Use { kind: "network", name: network, place: &place },
+            project.networks.keys(),
+        ));
     }
 }
 
@@ -70,7 +75,12 @@ pub(super) fn storage(project: &Project, service: &Service, problems: &mut Vec<D
         let Some(source) = mount.source.as_ref().filter(|_| mount.r#type == "volume") else { continue };
         if !project.volumes.contains_key(source) {
             let place = format!("volumes[{index}]");
-            let error = undefined(project, name, "volume", source, &place, project.volumes.keys());
+            let error = undefined(
+                project,
+                name,
+                &Use { kind: "volume", name: source, place: &place },
+                project.volumes.keys(),
+            );
             let looks_like_path = source.contains('/');
             problems.push(if looks_like_path {
                 error.help(format!("for a path on the host write `./{source}`"))
@@ -90,25 +100,41 @@ pub(super) fn storage(project: &Project, service: &Service, problems: &mut Vec<D
             let source = reference.source.as_deref().unwrap_or_default();
             if !known.contains_key(source) {
                 let place = format!("{attribute}[{index}]");
-                problems.push(undefined(project, name, kind, source, &place, known.keys()));
+                problems.push(undefined(
+                    project,
+                    name,
+                    &Use { kind, name: source, place: &place },
+                    known.keys(),
+                ));
             }
         }
     }
     for model in service.models.keys().filter(|model| !project.models.contains_key(*model)) {
         let place = format!("models.{model}");
-        problems.push(undefined(project, name, "model", model, &place, project.models.keys()));
+        problems.push(undefined(
+            project,
+            name,
+            &Use { kind: "model", name: model, place: &place },
+            project.models.keys(),
+        ));
     }
+}
+
+/// What kind of thing is used, by which name, and at which attribute.
+struct Use<'a> {
+    kind: &'a str,
+    name: &'a str,
+    place: &'a str,
 }
 
 fn undefined<'a>(
     project: &Project,
     service: &str,
-    kind: &str,
-    written: &str,
-    place: &str,
+    used: &Use<'_>,
     known: impl Iterator<Item = &'a String>,
 ) -> Diagnostic {
-    let message = format!("service `{service}` uses {kind} `{written}`, which is not defined");
+    let Use { kind, name, place } = *used;
+    let message = format!("service `{service}` uses {kind} `{name}`, which is not defined");
     let error = on_service(project, service, place, "undefined", message);
-    suggest(error, written, known, format!("define it under the top-level `{kind}s`"))
+    suggest(error, name, known, format!("define it under the top-level `{kind}s`"))
 }

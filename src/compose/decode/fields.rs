@@ -9,7 +9,7 @@ use crate::{
         tree::{Mapping, Node, Value},
         units, words,
     },
-    diagnostic::{Diagnostic, Span},
+    diagnostic::Diagnostic,
     project::{self, Bytes, Extensions, Float, MappingWithNull},
 };
 
@@ -35,15 +35,13 @@ pub(crate) struct Fields<'a> {
     mapping: &'a Mapping,
     /// Where it stands, as messages say it: `services.web.ports[0]`.
     pub(crate) path: String,
-    /// Where it was written.
-    pub(crate) span: Span,
     pub(crate) problems: &'a Problems,
 }
 
 impl<'a> Fields<'a> {
     /// The mapping that a node is; nothing where it is something else.
     pub(crate) fn of(node: &'a Node, path: impl Into<String>, problems: &'a Problems) -> Option<Self> {
-        Some(Self { mapping: node.as_mapping()?, path: path.into(), span: node.span, problems })
+        Some(Self { mapping: node.as_mapping()?, path: path.into(), problems })
     }
 
     /// The value behind a key, where it is not null.

@@ -15,5 +15,4 @@ mod resources;
 mod service;
 
 pub use extensions::to_json;
-pub(crate) use fields::{Fields, Problems};
 pub(crate) use project::project;

@@ -85,15 +85,14 @@ pub(super) fn ulimits(fields: &Fields<'_>) -> IndexMap<String, Ulimit> {
     let mut limits = IndexMap::new();
     for (name, entry) in fields.named("ulimits") {
         let path = fields.inner(&format!("ulimits.{name}"));
-        let limit = match Fields::of(&entry.value, path, fields.problems) {
-            Some(range) => Ulimit::Range {
+        let limit = if let Some(range) = Fields::of(&entry.value, path, fields.problems) {
+            Ulimit::Range {
                 soft: range.number("soft").unwrap_or_default(),
                 hard: range.number("hard").unwrap_or_default(),
-            },
-            None => {
-                let Some(all) = fields.object("ulimits") else { continue };
-                Ulimit::Single(all.number(name).unwrap_or_default())
             }
+        } else {
+            let Some(all) = fields.object("ulimits") else { continue };
+            Ulimit::Single(all.number(name).unwrap_or_default())
         };
         limits.insert(name.to_owned(), limit);
     }

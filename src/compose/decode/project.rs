@@ -25,7 +25,7 @@ pub(crate) fn project(tree: &Node, name: &str, environment: &Environment) -> (Pr
     let mut project = Project {
         name: name.to_owned(),
         environment: environment.0.clone(),
-        services: definitions(tree, "services", &problems, |name, fields| service(name, fields)),
+        services: definitions(tree, "services", &problems, service),
         networks: definitions(tree, "networks", &problems, |_, fields| network(fields)),
         volumes: definitions(tree, "volumes", &problems, |_, fields| volume(fields)),
         secrets: definitions(tree, "secrets", &problems, |_, fields| file_object(fields, &variable)),

@@ -42,12 +42,15 @@ pub(super) struct Object {
     /// Attributes that must be there.
     pub(super) required: &'static [&'static str],
     /// What stands behind a name that the user chooses, and which names there may be.
-    pub(super) named: Option<(fn(&str) -> bool, &'static Shape)>,
+    pub(super) named: Option<Named>,
     /// Whether keys starting with `x-` are accepted.
     pub(super) extensions: bool,
     /// What is done with every other key.
     pub(super) others: Others,
 }
+
+/// Which names the user may choose, and what stands behind them.
+pub(super) type Named = (fn(&str) -> bool, &'static Shape);
 
 /// What is done with a key that nothing else accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
