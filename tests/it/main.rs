@@ -1,5 +1,9 @@
-//! Tests of the whole crate against its surroundings, in one binary.
+//! Everything that is tested from outside the crate: one binary, linked once.
 
+#[macro_use]
+mod contract;
+mod docker;
 mod docker_engine;
 mod examples;
 mod test_service;
+mod support;

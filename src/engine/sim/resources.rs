@@ -48,11 +48,8 @@ impl World {
         Ok(())
     }
 
-    /// Removes a volume that no container mounts.
+    /// Removes a volume that no container mounts; fine if there is none, as the engine is asked with `force`.
     pub(super) fn remove_volume(&mut self, name: &str) -> Result<(), EngineError> {
-        if !self.volumes.contains_key(name) {
-            return Err(EngineError::new(Kind::NotFound, format!("get {name}: no such volume")));
-        }
         let users = self.volume_users(name);
         if !users.is_empty() {
             let words = format!("remove {name}: volume is in use - [{}]", users.join(", "));

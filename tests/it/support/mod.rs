@@ -1,0 +1,4 @@
+//! What several tests need.
+
+pub(crate) mod docker;
+pub(crate) mod world;
