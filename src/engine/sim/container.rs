@@ -16,7 +16,7 @@ use crate::{
 
 /// One container.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "four facts that have nothing to do with each other")]
+#[expect(clippy::struct_excessive_bools, reason = "five facts that have nothing to do with each other")]
 pub(super) struct SimContainer {
     pub(super) id: String,
     pub(super) name: String,
@@ -48,6 +48,8 @@ pub(super) struct SimContainer {
     pub(super) restart: String,
     /// A stop was asked for: the restart policy rests.
     pub(super) stopped: bool,
+    /// `stop` waits for its end.
+    pub(super) stopping: bool,
     pub(super) auto_remove: bool,
     pub(super) log: Vec<SimLine>,
     pub(super) files: BTreeMap<String, Vec<u8>>,

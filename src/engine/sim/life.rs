@@ -57,6 +57,7 @@ impl Inner {
         container.exit_code = 0;
         container.oom = false;
         container.stopped = false;
+        container.stopping = false;
         container.error.clear();
         container.pid = pid;
         container.run += 1;
@@ -116,7 +117,9 @@ impl Inner {
                 let Some(check) = container.healthcheck.as_ref() else { return };
                 let age = self.now().saturating_sub(container.started.unwrap_or_default());
                 let starting = container.health == Some(EngineHealth::Starting) && age < check.start_period;
-                if starting { check.start_interval.min(check.interval) } else { check.interval }
+                // Even where that is longer than the interval and the start period: seen on 28.5.
+                let pause = if starting { check.start_interval } else { check.interval };
+                if self.info.api_at_least(1, 44) { pause } else { check.interval }
             };
             sleep(pause).await;
             let now = self.now();
@@ -170,7 +173,15 @@ impl Inner {
         if oom {
             inner.announce(world, &copy, EngineAction::OutOfMemory, &[]);
         }
+        // Newer engines (seen on 28.5) say `stop` before `die`, older ones (20.10) after it.
+        let stop_first = copy.stopping && inner.info.api_at_least(1, 44);
+        if stop_first {
+            inner.announce(world, &copy, EngineAction::Stopped, &[]);
+        }
         inner.announce(world, &copy, EngineAction::Died { code }, &[("exitCode", code.to_string())]);
+        if copy.stopping && !stop_first {
+            inner.announce(world, &copy, EngineAction::Stopped, &[]);
+        }
         if again {
             let pause = Duration::from_millis(100).saturating_mul(1 << copy.restarts.min(9));
             tokio::spawn(Arc::clone(inner).start_again(id.to_owned(), run, pause));
@@ -242,16 +253,13 @@ impl Inner {
             }
             if let Some(container) = world.containers.get_mut(&id) {
                 container.stopped = true;
+                container.stopping = true;
             }
             Self::signal(&self, &mut world, &id, "SIGTERM");
             (id, grace.unwrap_or(default))
         };
         if timeout(grace, self.ended(&id)).await.is_err() {
             Self::signal(&self, &mut self.lock(), &id, "SIGKILL");
-        }
-        let mut world = self.lock();
-        if let Some(container) = world.containers.get(&id).cloned() {
-            self.announce(&mut world, &container, EngineAction::Stopped, &[]);
         }
         Ok(())
     }

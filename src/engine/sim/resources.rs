@@ -189,6 +189,7 @@ pub(super) fn described(world: &World, request: &ContainerRequest<'_>) -> SimCon
         stop_timeout: service.stop_grace_period,
         restart: service.restart.clone().filter(|_| request.oneoff.is_none()).unwrap_or_default(),
         stopped: false,
+        stopping: false,
         auto_remove: request.oneoff.as_ref().is_some_and(|o| o.auto_remove),
         log: Vec::new(),
         files: BTreeMap::new(),

@@ -168,8 +168,9 @@ impl Events {
     /// All actions up to and with this one, with the signal of a kill.
     pub(crate) async fn until(&mut self, last: &EngineAction) -> Vec<EngineAction> {
         let mut actions = Vec::new();
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
         while actions.last() != Some(last) {
-            let next = tokio::time::timeout(Duration::from_secs(60), self.0.next()).await;
+            let next = tokio::time::timeout_at(deadline, self.0.next()).await;
             let event = next.unwrap_or_else(|_| panic!("no {last:?} after {actions:?}"));
             actions.push(event.expect("a stream that goes on").expect("an event").action);
         }
