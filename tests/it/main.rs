@@ -5,5 +5,5 @@ mod contract;
 mod docker;
 mod docker_engine;
 mod examples;
-mod test_service;
 mod support;
+mod test_service;
