@@ -11,5 +11,6 @@ pub mod plan;
 pub mod probe;
 pub mod project;
 pub mod report;
+pub mod run;
 pub mod scheduler;
 pub mod time;

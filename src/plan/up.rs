@@ -80,23 +80,28 @@ pub enum Recreate {
 /// What makes the project impossible to start: a dependency cycle, a wait for the health of a service that has no
 /// health check, secrets that no file or variable gives.
 pub fn up(project: &Project, observed: &Observed, options: &UpOptions) -> Result<Plan, Vec<Diagnostic>> {
+    let wanted = wanted(project)?;
+    Builder::new(project, observed, options, &wanted).build(&wanted)
+}
+
+/// Plans the pulls and builds that the policy asks for although an image is there: what the containers must become
+/// is known only after them. `None` where there are none.
+pub fn refresh(project: &Project, observed: &Observed, options: &UpOptions) -> Option<Plan> {
+    let wanted = wanted(project).ok()?;
+    let mut builder = Builder::new(project, observed, options, &[]);
+    for name in &wanted {
+        let service = &project.services[name.as_str()];
+        if observed.images.contains_key(&project.image_name(service)) {
+            builder.image(service);
+        }
+    }
+    if builder.steps.is_empty() { None } else { Some(builder.plan()) }
+}
+
+/// Services that have containers of their own in this run, dependencies first.
+fn wanted(project: &Project) -> Result<Vec<String>, Vec<Diagnostic>> {
     let order = graph::dependency_order(project).map_err(|cycle| vec![cycle_diagnostic(&cycle)])?;
-    let wanted: Vec<String> =
-        order.into_iter().filter(|name| is_run(&project.services[name.as_str()])).collect();
-    let builder = Builder {
-        project,
-        observed,
-        options,
-        ids: unit::number(&wanted),
-        steps: Vec::new(),
-        units: Vec::new(),
-        networks: BTreeMap::new(),
-        volumes: BTreeMap::new(),
-        images: BTreeMap::new(),
-        services: IndexMap::new(),
-        warnings: Vec::new(),
-    };
-    builder.build(&wanted)
+    Ok(order.into_iter().filter(|name| is_run(&project.services[name.as_str()])).collect())
 }
 
 /// Whether a service has containers of its own in this run.
@@ -150,7 +155,23 @@ enum First {
     Created(StepId),
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    fn new(project: &'a Project, observed: &'a Observed, options: &'a UpOptions, wanted: &[String]) -> Self {
+        Self {
+            project,
+            observed,
+            options,
+            ids: unit::number(wanted),
+            steps: Vec::new(),
+            units: Vec::new(),
+            networks: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            images: BTreeMap::new(),
+            services: IndexMap::new(),
+            warnings: Vec::new(),
+        }
+    }
+
     fn build(mut self, wanted: &[String]) -> Result<Plan, Vec<Diagnostic>> {
         self.networks();
         self.volumes();
@@ -164,14 +185,18 @@ impl Builder<'_> {
         self.scaled_to_nothing();
         self.restart_dependents();
         self.orphans();
-        Ok(Plan {
+        Ok(self.plan())
+    }
+
+    fn plan(self) -> Plan {
+        Plan {
             project: self.project.name.clone(),
             waves: unit::waves(self.project, &self.ids),
             limits: unit::limits(self.project, self.options.cores),
             steps: self.steps,
             units: self.units,
             warnings: self.warnings,
-        })
+        }
     }
 
     fn step(&mut self, step: Step) -> StepId {

@@ -161,6 +161,7 @@ impl Scheduler {
     /// Everything is ready: what was kept for undoing can go.
     fn commit(&mut self) {
         self.course = Course::Committing;
+        self.was_ready = true;
         let degraded = self.degraded();
         if !self.plan.units.is_empty() {
             self.announce(EventKind::Ready { degraded });
@@ -199,6 +200,7 @@ impl Scheduler {
         };
         Outcome {
             verdict,
+            was_ready: self.was_ready,
             reason: self.cancel,
             failures: self.failures(),
             degraded: self.degraded(),

@@ -124,6 +124,8 @@ pub struct ProbeOrder {
 pub struct Outcome {
     /// What came of it.
     pub verdict: Verdict,
+    /// Everything was ready before it ended.
+    pub was_ready: bool,
     /// What made it end early, if anything did.
     pub reason: Option<CancelReason>,
     /// What failed; log lines are not filled in.

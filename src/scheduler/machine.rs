@@ -39,6 +39,8 @@ pub struct Scheduler {
     pub(super) containers: BTreeMap<String, (UnitId, usize)>,
     pub(super) images: BTreeMap<String, ImageInfo>,
     pub(super) cancel: Option<CancelReason>,
+    /// Everything was ready.
+    pub(super) was_ready: bool,
     pub(super) course: Course,
     pub(super) troubles: Vec<Trouble>,
     pub(super) exits: Vec<(Replica, i64)>,
@@ -144,6 +146,7 @@ impl Scheduler {
             containers,
             images: observed.images.clone(),
             cancel: None,
+            was_ready: false,
             course: Course::New,
             troubles: Vec::new(),
             exits: Vec::new(),

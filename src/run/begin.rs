@@ -1,0 +1,118 @@
+//! How a command begins: what it must know of the engine, and the event that says so.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use crate::{
+    diagnostic::Diagnostic,
+    engine::{EngineError, Scope},
+    event::{CancelReason, EventKind, FORMAT_VERSION, RunFinished, RunStarted, ServiceInfo},
+    executor::Run,
+    plan::{Observed, Plan, Readiness},
+    project::{Project, Replica},
+};
+
+/// Why a command could not begin.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RunError {
+    /// The engine did not answer, or refused.
+    Engine(EngineError),
+    /// The project cannot be planned.
+    Plan(Vec<Diagnostic>),
+}
+
+impl From<EngineError> for RunError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ended {
+    /// The last event.
+    pub finished: RunFinished,
+    /// What made it end early, if anything did.
+    pub reason: Option<CancelReason>,
+    /// Containers that exited while it ran, with their codes, in order.
+    pub exits: Vec<(Replica, i64)>,
+}
+
+/// What names a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunLabel {
+    /// Unique, and sorts by time.
+    pub id: String,
+    /// When it began: RFC 3339 in UTC.
+    pub time: String,
+    /// `up`, `down`, …
+    pub command: String,
+}
+
+/// What a project needs to know of the engine.
+pub fn scope(project: &Project) -> Scope {
+    let images: BTreeSet<(String, Option<String>)> =
+        project.services.values().map(|s| (project.image_name(s), s.platform.clone())).collect();
+    Scope {
+        project: project.name.clone(),
+        images: images.into_iter().collect(),
+        networks: project.networks.values().map(|n| n.name.clone()).collect(),
+        volumes: project.volumes.values().map(|v| v.name.clone()).collect(),
+    }
+}
+
+/// Says that a run begins, and what it deals with.
+pub(super) fn announce_start(run: &mut Run, label: &RunLabel, plan: &Plan, observed: &Observed) {
+    let services = if plan.units.is_empty() { listed(observed) } else { planned(plan, run.project()) };
+    let started = RunStarted {
+        format: FORMAT_VERSION,
+        run: label.id.clone(),
+        time: label.time.clone(),
+        project: plan.project.clone(),
+        command: label.command.clone(),
+        waves: plan.waves.iter().map(|w| w.name.clone()).collect(),
+        services,
+    };
+    run.announce(EventKind::RunStarted(started));
+    for message in plan.warnings.clone() {
+        run.announce(EventKind::Warning { message });
+    }
+}
+
+fn planned(plan: &Plan, project: &Arc<Project>) -> Vec<ServiceInfo> {
+    let stages = |readiness: &Readiness| match readiness {
+        Readiness::Spec(spec) => spec.stages.iter().map(|s| s.name.clone()).collect(),
+        Readiness::Healthcheck(_) => vec!["healthy".to_owned()],
+        Readiness::Image(_) | Readiness::Running => Vec::new(),
+    };
+    let wave = |service: &str| {
+        let mut waves = project.orch.waves.iter();
+        waves.find(|w| w.services().any(|s| s == service)).map(|w| w.name.clone())
+    };
+    let info = |unit: &crate::plan::Unit| ServiceInfo {
+        service: unit.service.clone(),
+        replicas: unit.replicas.iter().map(|r| r.number).collect(),
+        wave: wave(&unit.service),
+        critical: unit.critical,
+        stages: stages(&unit.readiness),
+    };
+    plan.units.iter().map(info).collect()
+}
+
+fn listed(observed: &Observed) -> Vec<ServiceInfo> {
+    let mut services: Vec<ServiceInfo> = Vec::new();
+    for container in &observed.containers {
+        let Some(service) = container.service() else { continue };
+        let number = container.number();
+        match services.iter_mut().find(|s| s.service == service) {
+            Some(info) => info.replicas.push(number),
+            None => services.push(ServiceInfo {
+                service: service.to_owned(),
+                replicas: vec![number],
+                wave: None,
+                critical: true,
+                stages: Vec::new(),
+            }),
+        }
+    }
+    services
+}

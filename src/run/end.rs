@@ -1,0 +1,84 @@
+//! `down`, `stop`, `kill`, `start` and `restart`: one plan each.
+
+use std::sync::Arc;
+
+use super::{Ended, RunError, RunLabel, begin::announce_start, scope};
+use crate::{
+    event::{Aftermath, EventKind, RunFinished, Verdict},
+    executor::Run,
+    plan::{self, EndOptions, Observed, Plan},
+    project::Project,
+    scheduler::AfterReady,
+};
+
+/// Which of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Stop and remove.
+    Down,
+    /// Stop.
+    Stop,
+    /// Kill.
+    Kill,
+    /// Start what is there.
+    Start,
+    /// Stop and start what is there.
+    Restart,
+}
+
+impl Ending {
+    fn plan(self, project: &Project, observed: &Observed, options: &EndOptions) -> Plan {
+        match self {
+            Self::Down => plan::down(project, observed, options),
+            Self::Stop => plan::stop(project, observed, options),
+            Self::Kill => plan::kill(project, observed, options),
+            Self::Start => plan::start(project, observed, options),
+            Self::Restart => plan::restart(project, observed, options),
+        }
+    }
+}
+
+/// Carries one of them out.
+///
+/// # Errors
+///
+/// The engine cannot say what there is.
+pub async fn end(
+    run: &mut Run,
+    ending: Ending,
+    options: &EndOptions,
+    label: &RunLabel,
+) -> Result<Ended, RunError> {
+    let project = Arc::clone(run.project());
+    let observed = Arc::new(run.engine().observe(&scope(&project)).await?);
+    let plan = Arc::new(ending.plan(&project, &observed, options));
+    let chosen = Observed {
+        containers: observed
+            .containers
+            .iter()
+            .filter(|c| {
+                options.services.is_empty()
+                    || c.service().is_some_and(|s| options.services.iter().any(|o| o == s))
+            })
+            .cloned()
+            .collect(),
+        ..Observed::default()
+    };
+    announce_start(run, label, &plan, &chosen);
+    let driven = run.drive(plan, Arc::clone(&observed), AfterReady::Finish).await;
+    let mut outcome = driven.outcome;
+    // A failure that is about no service is something that an ending left behind.
+    let left: Vec<String> =
+        outcome.failures.iter().filter(|f| f.service.is_empty()).map(|f| f.reason.clone()).collect();
+    outcome.failures.retain(|f| !f.service.is_empty());
+    let verdict = if left.is_empty() || outcome.verdict != Verdict::Succeeded {
+        outcome.verdict
+    } else {
+        Verdict::Failed
+    };
+    let aftermath = if left.is_empty() { Aftermath::Kept } else { Aftermath::Stuck };
+    let finished =
+        RunFinished { verdict, aftermath, failures: outcome.failures, degraded: outcome.degraded, left };
+    run.announce(EventKind::RunFinished(finished.clone()));
+    Ok(Ended { finished, reason: outcome.reason, exits: outcome.exits })
+}

@@ -1,0 +1,214 @@
+//! `up`: converge, start, watch; and what follows when that fails or is interrupted.
+
+use std::sync::Arc;
+
+use super::{Ended, Keep, RunError, RunLabel, begin::announce_start, evidence, scope};
+use crate::{
+    engine::EngineError,
+    event::{Aftermath, CancelReason, EventKind, RunFinished, Verdict},
+    executor::{Driven, Run},
+    plan::{self, ContainerRef, ContainerState, EndOptions, Observed, Plan, UpOptions},
+    project::OnFailure,
+    scheduler::{Abort, AfterReady},
+};
+
+/// What is asked of an `up`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UpRequest {
+    /// What is planned.
+    pub options: UpOptions,
+    /// What happens when something critical fails.
+    pub on_failure: OnFailure,
+    /// Whether it goes on watching once everything is ready.
+    pub watch: bool,
+    /// Which exit ends it, when it watches.
+    pub abort: AbortOn,
+    /// Its name in the record.
+    pub label: RunLabel,
+}
+
+/// Which exit ends an attached `up`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AbortOn {
+    /// Only the last one.
+    Never,
+    /// Any.
+    Exit,
+    /// Any with a code other than 0.
+    Failure,
+    /// That of this service, or any with a code other than 0.
+    ExitOf(String),
+}
+
+/// Carries an `up` out. Always ends with what the failure policy asks for done, as far as the engine does it.
+///
+/// # Errors
+///
+/// Before anything is changed: the engine cannot say what there is, or the project cannot be planned.
+pub async fn up(run: &mut Run, request: &UpRequest, keep: &dyn Keep) -> Result<Ended, RunError> {
+    let project = Arc::clone(run.project());
+    let mut options = request.options.clone();
+    let mut observed = observe(run).await?;
+    let ran_before = is_running(&observed);
+    let mut plan = plan::up(&project, &observed, &options).map_err(RunError::Plan)?;
+    announce_start(run, &request.label, &plan, &observed);
+    if let Some(refresh) = plan::refresh(&project, &observed, &options) {
+        let driven = run.drive(Arc::new(refresh), Arc::clone(&observed), AfterReady::Finish).await;
+        if driven.outcome.verdict != Verdict::Succeeded {
+            return Ok(ended(run, driven, Aftermath::Kept, Vec::new()));
+        }
+        options.images_fresh = true;
+        observed = observe(run).await?;
+        plan = plan::up(&project, &observed, &options).map_err(RunError::Plan)?;
+    }
+    let plan = Arc::new(plan);
+    let after = after_ready(request, &plan);
+    let mut driven = run.drive(Arc::clone(&plan), observed, after).await;
+    evidence::fill(run, &plan, &mut driven).await;
+    let (aftermath, left) = aftermath(run, request, &plan, &driven, ran_before, keep).await;
+    Ok(ended(run, driven, aftermath, left))
+}
+
+async fn observe(run: &Run) -> Result<Arc<Observed>, EngineError> {
+    let scope = scope(run.project());
+    run.engine().observe(&scope).await.map(Arc::new)
+}
+
+fn is_running(observed: &Observed) -> bool {
+    observed.containers.iter().any(|c| c.state == ContainerState::Running && !c.is_oneoff())
+}
+
+fn after_ready(request: &UpRequest, plan: &Plan) -> AfterReady {
+    if !request.watch {
+        return AfterReady::Finish;
+    }
+    AfterReady::Watch(match &request.abort {
+        AbortOn::Never => Abort::Never,
+        AbortOn::Exit => Abort::OnExit,
+        AbortOn::Failure => Abort::OnFailure,
+        AbortOn::ExitOf(service) => {
+            let index =
+                plan.units.iter().position(|u| u.service == *service).and_then(|n| u32::try_from(n).ok());
+            index.map_or(Abort::OnFailure, |n| Abort::OnExitOf(plan::UnitId(n)))
+        }
+    })
+}
+
+/// What follows from how the start went: done, and what it could not do.
+async fn aftermath(
+    run: &mut Run,
+    request: &UpRequest,
+    plan: &Plan,
+    driven: &Driven,
+    ran_before: bool,
+    keep: &dyn Keep,
+) -> (Aftermath, Vec<String>) {
+    let what = match (driven.outcome.reason, driven.outcome.verdict) {
+        (None, Verdict::Succeeded) => return (Aftermath::Kept, Vec::new()),
+        (Some(CancelReason::Forced), _) => Follow::Kill,
+        (Some(CancelReason::ContainerExited), _) => Follow::Policy(OnFailure::Stop),
+        // Interrupted on the way: a project that ran before runs again, a new one is stopped, as Compose does.
+        (Some(CancelReason::Interrupt), _) if ran_before && !driven.outcome.was_ready => {
+            Follow::Policy(OnFailure::Rollback)
+        }
+        (Some(CancelReason::Interrupt), _) => Follow::Policy(OnFailure::Stop),
+        (Some(CancelReason::Failure | CancelReason::Timeout) | None, _) => Follow::Policy(request.on_failure),
+    };
+    match what {
+        Follow::Kill => kill(run, request).await,
+        Follow::Policy(policy) => {
+            if driven.outcome.verdict == Verdict::Failed
+                && driven.outcome.reason != Some(CancelReason::ContainerExited)
+            {
+                announce_policy(run, policy, driven);
+            }
+            follow(run, request, plan, driven, policy, keep).await
+        }
+    }
+}
+
+enum Follow {
+    Policy(OnFailure),
+    Kill,
+}
+
+fn announce_policy(run: &mut Run, policy: OnFailure, driven: &Driven) {
+    let first = driven.outcome.failures.first();
+    let reason = first.map_or_else(String::new, |f| {
+        if f.service.is_empty() { f.reason.clone() } else { format!("{}: {}", f.service, f.reason) }
+    });
+    let policy = match policy {
+        OnFailure::Rollback => "rollback",
+        OnFailure::Teardown => "teardown",
+        OnFailure::Stop => "stop",
+        OnFailure::Keep => "keep",
+    };
+    run.announce(EventKind::Unwinding { policy: policy.to_owned(), reason });
+}
+
+async fn follow(
+    run: &mut Run,
+    request: &UpRequest,
+    plan: &Plan,
+    driven: &Driven,
+    policy: OnFailure,
+    keep: &dyn Keep,
+) -> (Aftermath, Vec<String>) {
+    let grace = request.options.stop_grace;
+    let options = EndOptions { grace, orphans: false, cores: request.options.cores, ..EndOptions::default() };
+    let (next, observed, aftermath) = match policy {
+        OnFailure::Keep => return (Aftermath::Kept, Vec::new()),
+        OnFailure::Rollback => {
+            let created: Vec<ContainerRef> = driven.done.created.values().cloned().collect();
+            evidence::keep(run, keep, &created, driven).await;
+            let next = plan::unwind(plan, &driven.done, grace);
+            (next, Arc::new(Observed::default()), Aftermath::RolledBack)
+        }
+        OnFailure::Teardown | OnFailure::Stop => {
+            let observed = match observe(run).await {
+                Ok(observed) => observed,
+                Err(error) => return (Aftermath::Stuck, vec![error.to_string()]),
+            };
+            if policy == OnFailure::Teardown {
+                let all: Vec<ContainerRef> = observed.containers.iter().map(ContainerRef::from).collect();
+                evidence::keep(run, keep, &all, driven).await;
+                (plan::down(run.project(), &observed, &options), observed, Aftermath::TornDown)
+            } else {
+                (plan::stop(run.project(), &observed, &options), observed, Aftermath::Stopped)
+            }
+        }
+    };
+    let undone = run.drive(Arc::new(next), observed, AfterReady::Finish).await;
+    if undone.outcome.reason == Some(CancelReason::Forced) {
+        return kill(run, request).await;
+    }
+    let left: Vec<String> = undone.outcome.failures.iter().map(|f| f.reason.clone()).collect();
+    let interrupted = undone.outcome.reason.is_some();
+    if left.is_empty() && !interrupted { (aftermath, left) } else { (Aftermath::Stuck, left) }
+}
+
+/// The second request to end: nothing is waited for.
+async fn kill(run: &mut Run, request: &UpRequest) -> (Aftermath, Vec<String>) {
+    let observed = match observe(run).await {
+        Ok(observed) => observed,
+        Err(error) => return (Aftermath::Stuck, vec![error.to_string()]),
+    };
+    let options = EndOptions { cores: request.options.cores, ..EndOptions::default() };
+    let plan = plan::kill(run.project(), &observed, &options);
+    let killed = run.drive(Arc::new(plan), observed, AfterReady::Finish).await;
+    let left: Vec<String> = killed.outcome.failures.iter().map(|f| f.reason.clone()).collect();
+    (if left.is_empty() { Aftermath::Stopped } else { Aftermath::Stuck }, left)
+}
+
+fn ended(run: &mut Run, driven: Driven, aftermath: Aftermath, left: Vec<String>) -> Ended {
+    let outcome = driven.outcome;
+    let finished = RunFinished {
+        verdict: outcome.verdict,
+        aftermath,
+        failures: outcome.failures,
+        degraded: outcome.degraded,
+        left,
+    };
+    run.announce(EventKind::RunFinished(finished.clone()));
+    Ended { finished, reason: outcome.reason, exits: outcome.exits }
+}
