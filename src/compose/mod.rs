@@ -11,6 +11,7 @@ mod decode;
 mod defaults;
 pub mod dotenv;
 mod extend;
+pub mod extension;
 mod files;
 mod include;
 pub mod interpolate;
