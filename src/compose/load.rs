@@ -14,6 +14,7 @@ use super::{
     canonical::{self, Unreadable},
     casts, check, decode, defaults,
     extend::rebase_extends,
+    extension,
     files::{self, ConfigFile, Found, Reader},
     interpolate,
     merge::{self, Resets},
@@ -178,8 +179,11 @@ impl<'a> Loader<'a> {
             self.problems.extend(check::project(&project));
             self.stop_at_errors()?;
         }
+        self.problems.extend(extension::apply(&merged.tree, &mut project));
+        self.stop_at_errors()?;
         resolve::label_files(&mut project, &mut self.reader)?;
         profiles::select(&mut project, &options.services, &active)?;
+        extension::keep_active(&mut project);
         if !self.skip.pruning {
             profiles::prune(&mut project);
         }
