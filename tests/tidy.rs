@@ -22,6 +22,21 @@ const LAYERS: &[(&str, &[&str])] = &[
     // the engine's answers are snapshot nouns of plan
     ("probe", &["project", "plan", "health", "engine", "time"]),
     ("executor", &["project", "plan", "health", "event", "scheduler", "engine", "probe", "time"]),
+    (
+        "run",
+        &[
+            "diagnostic",
+            "project",
+            "plan",
+            "health",
+            "event",
+            "scheduler",
+            "engine",
+            "probe",
+            "executor",
+            "time",
+        ],
+    ),
     ("journal", &["event", "scheduler", "plan", "time"]),
     ("report", &["project", "plan", "health", "event", "time"]),
     ("metrics", &["event", "time"]),
@@ -34,7 +49,7 @@ const PURE: [&str; 8] = ["diagnostic", "time", "project", "compose", "plan", "he
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("bollard", &["engine/docker"]),
     ("clap", &["cli"]),
-    ("tokio", &["engine", "executor", "probe", "journal", "metrics", "cli"]),
+    ("tokio", &["engine", "executor", "run", "probe", "journal", "metrics", "cli"]),
     // netns opens /proc/PID/ns/net: there is no other way into a container's network
     ("std::fs", &["cli", "journal", "engine/docker", "probe/netns.rs"]),
     ("std::env", &["cli", "journal", "engine/docker", "main.rs"]),
