@@ -23,7 +23,7 @@ struct Within<'a> {
 /// Another service that is named under `extends`.
 struct Reference {
     service: String,
-    file: Option<String>,
+    file: Option<(String, Span)>,
     at: Span,
 }
 
@@ -73,10 +73,10 @@ impl Loader<'_> {
             return Err(wrong("schema", message, service.span));
         }
         let Some(reference) = reference(name, &service)? else { return Ok(service) };
-        let target = reference.file.as_ref().map(|file| self.local(file, within.scope));
+        let target = reference.file.as_ref().map(|(file, _)| self.local(file, within.scope));
         let target_file = target.as_deref().unwrap_or(within.file);
         if let Some(first) = chain.iter().position(|(file, known, _)| known == name && file == target_file) {
-            return Err(circle(&chain[first..], reference.at).into());
+            return Err(circle(&chain[first..]).into());
         }
         chain.push((target_file.to_owned(), name.to_owned(), reference.at));
         let base = match &target {
@@ -85,7 +85,9 @@ impl Loader<'_> {
                 self.extended(&reference.service, services, within, chain)?
             }
             Some(path) => {
-                let base = self.base(path, within.scope).map_err(|stop| at_reference(stop, reference.at))?;
+                let base = self.base(path, within.scope).map_err(|stop| {
+                    at_reference(stop, reference.file.as_ref().map_or(reference.at, |(_, at)| *at))
+                })?;
                 let Some(Value::Mapping(mut services)) = base.services.clone().map(|services| services.value)
                 else {
                     let shown = self.reader.shown(path);
@@ -141,7 +143,7 @@ fn known(reference: &Reference, services: &Mapping, name: &str) -> Result<(), St
     if services.contains_key(&reference.service) {
         return Ok(());
     }
-    let file = reference.file.as_ref().map(|file| format!(" in `{file}`")).unwrap_or_default();
+    let file = reference.file.as_ref().map(|(file, _)| format!(" in `{file}`")).unwrap_or_default();
     let message = format!("`services.{name}` extends `{}`, which is no service{file}", reference.service);
     let mut problem = Diagnostic::error("unknown-service", message).at(reference.at, "");
     if let Some(near) = did_you_mean(&reference.service, services.keys()) {
@@ -172,18 +174,22 @@ fn reference(name: &str, service: &Node) -> Result<Option<Reference>, Stop> {
             Diagnostic::error("schema", format!("`services.{name}.extends` does not say which service"));
         return Err(problem.at(at, "").help("write `extends: {service: NAME}`").into());
     };
-    Ok(Some(Reference { service, file: text("file")?.map(|(file, _)| file), at }))
+    Ok(Some(Reference { service, file: text("file")?, at }))
 }
 
-fn circle(chain: &[(PathBuf, String, Span)], at: Span) -> Diagnostic {
+fn circle(chain: &[(PathBuf, String, Span)]) -> Diagnostic {
     let names: Vec<&str> = chain.iter().map(|(_, name, _)| name.as_str()).collect();
     let first = names.first().copied().unwrap_or_default();
     let message = format!("services extend each other in a circle: {} -> {first}", names.join(" -> "));
-    let problem = Diagnostic::error("extends-cycle", message).at(at, "this closes the circle");
-    chain
-        .iter()
-        .filter(|(_, _, span)| *span != at)
-        .fold(problem, |problem, (_, name, span)| problem.at(*span, format!("`{name}` extends this")))
+    let problem = Diagnostic::error("extends-cycle", message);
+    chain.iter().rev().enumerate().fold(problem, |problem, (position, (_, name, span))| {
+        let text = if position == 0 {
+            "this closes the circle".to_owned()
+        } else {
+            format!("`{name}` extends this")
+        };
+        problem.at(*span, text)
+    })
 }
 
 /// A problem with a file that has no place of its own is shown where the file is named.

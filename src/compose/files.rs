@@ -1,6 +1,9 @@
 //! Which files make the project, which directory it lives in, what its environment and its name are.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use super::{
     dotenv,
@@ -61,8 +64,12 @@ impl Reader<'_> {
         let shown = self.shown(path);
         let bytes = if path == Path::new("-") { self.files.read_stdin() } else { self.files.read(path) };
         let bytes = bytes.map_err(|error| {
-            let reason =
-                if self.files.is_dir(path) { "it is a directory".to_owned() } else { error.to_string() };
+            let reason = match error.kind() {
+                _ if self.files.is_dir(path) => "it is a directory".to_owned(),
+                io::ErrorKind::NotFound => "it does not exist".to_owned(),
+                io::ErrorKind::PermissionDenied => "this user may not read it".to_owned(),
+                _ => error.to_string(),
+            };
             Diagnostic::error("unreadable-file", format!("cannot read the {what} `{shown}`: {reason}"))
         })?;
         let name = if path == Path::new("-") { "<stdin>".to_owned() } else { shown };

@@ -355,3 +355,6 @@ fn empty() -> Diagnostic {
 pub(super) fn wrong(code: &'static str, message: impl Into<String>, at: Span) -> Stop {
     Diagnostic::error(code, message).at(at, "").into()
 }
+
+#[cfg(test)]
+mod tests;

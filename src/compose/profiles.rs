@@ -122,7 +122,7 @@ mod tests {
                 .collect(),
             ..Service::default()
         };
-        let services = [
+        let services = vec![
             ("web", service(&[], &["db"])),
             ("db", service(&[], &[])),
             ("debug", service(&["dev"], &["db"])),
@@ -130,7 +130,7 @@ mod tests {
             ("orphan", service(&[], &["shell"])),
         ];
         Project {
-            services: services.map(|(name, service)| (name.to_owned(), service)).into_iter().collect(),
+            services: services.into_iter().map(|(name, service)| (name.to_owned(), service)).collect(),
             ..Project::default()
         }
     }

@@ -17,7 +17,7 @@ impl Resets {
     fn collect(&mut self, node: &mut Node, path: &TreePath) {
         match &mut node.value {
             Value::Mapping(mapping) => {
-                mapping.retain(|key, entry| self.keep(&mut entry.value, path.key(key)))
+                mapping.retain(|key, entry| self.keep(&mut entry.value, path.key(key)));
             }
             Value::Sequence(items) => {
                 let mut index = 0;

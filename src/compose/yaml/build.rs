@@ -133,7 +133,7 @@ impl<'a> Builder<'a> {
                     .help("remove the `%YAML` line"));
             }
             Event::Scalar(text, style, anchor, tag) => {
-                self.scalar(&text, style, (anchor, tag.as_deref()), at)?
+                self.scalar(&text, style, (anchor, tag.as_deref()), at)?;
             }
             Event::SequenceStart(_, anchor, tag) => {
                 self.begin(Parts::List(Vec::new()), anchor, tag.as_deref(), at)?;
@@ -460,10 +460,7 @@ mod tests {
         let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..10 {
             let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
-            text.push_str(&format!(
-                "a{level}: &a{level} [{aliases}]
-"
-            ));
+            text = format!("{text}a{level}: &a{level} [{aliases}]\n");
         }
         refused(&text, "yaml-too-large");
         refused("a: &a {b: {<<: *a}}", "yaml-anchor-cycle");

@@ -38,10 +38,9 @@ pub(super) fn resolve(text: &str) -> Value {
     time(text).or_else(|| number(text)).unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
-/// What a scalar with one of YAML's own tags (`!!int`) is, or what is wrong with it.
+/// What a scalar with one of YAML's own tags (`!!int`) is, or what is wrong with it; text where the tag says no more.
 pub(super) fn resolve_tagged(tag: &str, text: &str) -> Result<Value, String> {
     let value = match tag {
-        "str" => return Ok(Value::String(text.to_owned())),
         "binary" => return binary(text),
         "int" | "float" | "bool" | "null" | "timestamp" => resolve(text),
         _ => return Ok(Value::String(text.to_owned())),
