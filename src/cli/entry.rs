@@ -76,12 +76,14 @@ fn dispatch(root: Root) -> Result<Exit, CliError> {
 }
 
 /// Runs one command.
-#[expect(clippy::unused_async, reason = "commands are added one by one")]
 async fn run(invocation: &Invocation, command: &Command) -> Result<Exit, CliError> {
-    if let Command::Config(args) = command {
-        return super::config::run(invocation, args);
+    match command {
+        Command::Ps(args) => super::ps::run(invocation, args).await,
+        Command::Logs(args) => super::logs::run(invocation, args).await,
+        Command::Events(args) => super::events::run(invocation, args).await,
+        Command::Config(args) => super::config::run(invocation, args),
+        _ => Err(CliError::failed(format!("`{}` is not part of this build", command.name()))),
     }
-    Err(CliError::failed(format!("`{}` is not part of this build", command.name())))
 }
 
 /// Messages of libraries and of ours, on standard error: quiet unless asked for.
@@ -115,7 +117,13 @@ fn print_error(error: &CliError) {
 
 /// Prints a line to standard output.
 fn print_line(text: &str) -> Exit {
-    match writeln!(io::stdout(), "{text}") {
+    print(&format!("{text}\n"))
+}
+
+/// Prints text to standard output. A reader that has seen enough is no failure.
+pub(super) fn print(text: &str) -> Exit {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Exit::Fine,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Fine,
         Err(_) => Exit::Failed,
