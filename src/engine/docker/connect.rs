@@ -36,8 +36,9 @@ pub(super) struct Connection {
 pub(super) async fn connect(options: &ConnectOptions) -> Result<Connection, EngineError> {
     let config = CliConfig::load(&options.config_dir)?;
     let target = resolve(options, &config)?;
-    let docker = open(&target)?;
-    let version = within(CONNECT_LIMIT, "version", docker.version()).await?;
+    let docker = open(&target).map_err(|e| say_where(e, &target.host))?;
+    let version = within(CONNECT_LIMIT, "version", docker.version()).await;
+    let version = version.map_err(|e| say_where(e, &target.host))?;
     let server_api = version.api_version.as_deref().and_then(parse_version).ok_or_else(|| {
         invalid(format!("{} does not answer as a Docker engine: it names no API version", target.host))
     })?;
@@ -56,6 +57,19 @@ pub(super) async fn connect(options: &ConnectOptions) -> Result<Connection, Engi
         target,
         proxies,
     })
+}
+
+/// Adds where the engine was looked for, and what to look at.
+fn say_where(error: EngineError, host: &str) -> EngineError {
+    if error.kind != EngineErrorKind::Unreachable {
+        return error;
+    }
+    let message = if error.message.contains("ermission denied") {
+        format!("{}; may this user talk to {host}?", error.message)
+    } else {
+        format!("{}; is it running at {host}?", error.message)
+    };
+    EngineError::new(error.kind, message)
 }
 
 /// Opens the transport; sends nothing.
@@ -281,12 +295,20 @@ mod tests {
     #[tokio::test]
     async fn an_absent_engine_is_unreachable() {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let options = ConnectOptions {
-            host: Some(format!("unix://{}/none.sock", dir.path().display())),
-            config_dir: dir.path().to_owned(),
-            ..ConnectOptions::default()
-        };
-        let error = connect(&options).await.err().expect("no engine");
-        assert_eq!(error.kind, EngineErrorKind::Unreachable);
+        let no_socket = format!("unix://{}/none.sock", dir.path().display());
+        for (host, why) in
+            [(no_socket.as_str(), "there is no socket"), ("tcp://127.0.0.1:1", "Connection refused")]
+        {
+            let options = ConnectOptions {
+                host: Some(host.to_owned()),
+                config_dir: dir.path().to_owned(),
+                ..ConnectOptions::default()
+            };
+            let error = connect(&options).await.err().expect("no engine");
+            assert_eq!(error.kind, EngineErrorKind::Unreachable);
+            let told =
+                error.message.contains(why) && error.message.ends_with(&format!("is it running at {host}?"));
+            assert!(told, "{error}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What bollard reports, in the kinds that callers tell apart, with the engine's own words.
 
-use std::{error::Error as _, time::Duration};
+use std::time::Duration;
 
 use bollard::errors::Error;
 
@@ -32,12 +32,11 @@ pub(super) fn classify(error: Error) -> EngineError {
         Error::RequestTimeoutError => EngineError::new(Kind::TimedOut, "the engine gave no answer in time"),
         Error::SocketNotFoundError(path) => EngineError::new(
             Kind::Unreachable,
-            format!("cannot reach the Docker engine: there is no socket {path}; is the engine running?"),
+            format!("cannot reach the Docker engine: there is no socket {path}"),
         ),
-        Error::HyperLegacyError { err } if err.is_connect() => EngineError::new(
-            Kind::Unreachable,
-            format!("cannot reach the Docker engine: {}; is the engine running?", chain(&error)),
-        ),
+        Error::HyperLegacyError { err } if err.is_connect() => {
+            EngineError::new(Kind::Unreachable, format!("cannot reach the Docker engine: {}", causes(err)))
+        }
         Error::HyperLegacyError { .. } | Error::HyperResponseError { .. } | Error::IOError { .. } => {
             EngineError::new(
                 Kind::Ambiguous,
@@ -92,8 +91,13 @@ fn by_words(message: &str) -> Kind {
     }
 }
 
+/// What lies under an error of the HTTP client, whose own words say nothing to a user.
+fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    error.source().map_or_else(|| error.to_string(), chain)
+}
+
 /// An error and its causes, each said once.
-fn chain(error: &Error) -> String {
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

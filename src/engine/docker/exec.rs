@@ -9,7 +9,7 @@ use bollard::{
 };
 use futures::StreamExt;
 
-use super::error::{classify, within};
+use super::error::within;
 use crate::{
     engine::{EngineError, EngineErrorKind, ExecOutput, ExecRequest},
     time::Backoff,
@@ -41,8 +41,9 @@ pub(super) async fn exec(
         let started = within(limit, "start exec", docker.start_exec(&id, Some(options))).await?;
         let mut tail = Tail::default();
         if let StartExecResults::Attached { mut output, input: _input } = started {
-            while let Some(chunk) = output.next().await {
-                tail.extend(&chunk.map_err(classify)?.into_bytes());
+            // A stream that breaks is a stream that has ended: the engine tells below what became of the command.
+            while let Some(Ok(chunk)) = output.next().await {
+                tail.extend(&chunk.into_bytes());
             }
         }
         let code = exit_code(docker, &id, limit).await?;
