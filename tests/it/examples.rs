@@ -40,6 +40,34 @@ fn every_example_is_read_without_a_complaint() {
     }
 }
 
+/// The stages of a service's health check.
+fn stages(project: &Project, service: &str) -> Vec<String> {
+    let check = project.services[service].orch.health_check.as_ref().expect("a health check");
+    check.stages.iter().map(|stage| stage.name.clone()).collect()
+}
+
+#[test]
+fn the_examples_show_what_they_say() {
+    let five_wave = example("five-wave");
+    let waves: Vec<(&str, usize)> =
+        five_wave.orch.waves.iter().map(|wave| (wave.name.as_str(), wave.services().count())).collect();
+    let expected = [("infrastructure", 4), ("engine", 6), ("requests", 6), ("memory", 5), ("supporting", 7)];
+    assert_eq!(waves, expected);
+    let staged = ["process_started", "port_listening", "models_loaded", "ready"];
+    assert_eq!(stages(&five_wave, "manager"), staged);
+    let composite = five_wave.services["twin"].orch.health_check.as_ref().unwrap();
+    assert_eq!((composite.stages.len(), composite.stages[0].checks.len()), (1, 4));
+
+    let two_phase = example("two-phase");
+    let phases: Vec<_> =
+        two_phase.orch.waves.iter().map(|w| (w.parallel.len(), w.sequential.len())).collect();
+    assert_eq!(phases, [(2, 4), (10, 5)]);
+
+    let gpu = example("gpu-serving");
+    assert_eq!(stages(&gpu, "chat"), staged);
+    assert!(gpu.services["chat"].orch.vram.is_some());
+}
+
 #[test]
 fn every_snippet_of_the_readme_is_a_compose_file() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
