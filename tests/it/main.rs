@@ -1,9 +1,12 @@
 //! Everything that is tested from outside the crate: one binary, linked once.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 #[macro_use]
 mod contract;
 mod docker;
 mod docker_engine;
 mod examples;
+mod scenarios;
 mod support;
 mod test_service;

@@ -1,4 +1,5 @@
 //! What several tests need.
 
 pub(crate) mod docker;
+pub(crate) mod lab;
 pub(crate) mod world;

@@ -1,0 +1,157 @@
+//! Whole runs on the simulated engine, in virtual time.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use docker_orch::{
+    compose::{Environment, Files, LoadOptions, load},
+    diagnostic::render_all,
+    engine::{Engine, sim::SimEngine},
+    event::{Event, EventKind, Sink},
+    executor::{CancelRequest, Run},
+    health::ProbeResult,
+    plan::UpOptions,
+    probe::{Probe, Prober, Target},
+    project::{Check, ProbeSpec, Project},
+    run::{AbortOn, Ended, Keep, KeptContainer, RunLabel, UpRequest, up},
+};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
+
+/// One Compose file, and nothing else on the machine.
+struct OneFile(String);
+
+impl Files for OneFile {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        if self.exists(path) { Ok(self.0.clone().into_bytes()) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
+
+    fn read_stdin(&self) -> io::Result<Vec<u8>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path == Path::new("/p/compose.yaml")
+    }
+
+    fn is_dir(&self, path: &Path) -> bool {
+        path == Path::new("/p")
+    }
+
+    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
+        Ok(path.to_owned())
+    }
+}
+
+/// The project of a Compose file.
+pub(crate) fn project(yaml: &str) -> Project {
+    let options = LoadOptions {
+        current_dir: PathBuf::from("/p"),
+        files: vec!["compose.yaml".to_owned()],
+        ..LoadOptions::default()
+    };
+    let loaded = load(&OneFile(format!("name: p\n{yaml}")), &Environment::default(), &options);
+    let complaints = render_all(&loaded.diagnostics, &loaded.sources, false);
+    loaded.project.unwrap_or_else(|| panic!("{complaints}"))
+}
+
+/// Checks over a network answer as the script says, by the check's name; all others ask the engine.
+struct SimProber {
+    sim: SimEngine,
+    engine: Prober,
+}
+
+impl Probe for SimProber {
+    fn probe<'a>(&'a self, check: &'a Check, target: &'a Target) -> BoxFuture<'a, ProbeResult> {
+        match &check.probe {
+            ProbeSpec::Http(_) | ProbeSpec::Tcp { .. } | ProbeSpec::Grpc { .. } => async move {
+                let took = Duration::from_millis(1);
+                tokio::time::sleep(took).await;
+                let passed = self.sim.probe_ready(&target.detail.id, &check.name);
+                let detail = if passed { "200 OK" } else { "connection refused" }.to_owned();
+                ProbeResult { passed, detail, took, report: None }
+            }
+            .boxed(),
+            _ => Probe::probe(&self.engine, check, target),
+        }
+    }
+}
+
+struct Keeper(Arc<Mutex<Vec<KeptContainer>>>);
+
+impl Keep for Keeper {
+    fn keep(&self, container: &KeptContainer) -> io::Result<PathBuf> {
+        self.0.lock().unwrap().push(container.clone());
+        Ok(PathBuf::from("/kept"))
+    }
+}
+
+struct Recorder(Arc<Mutex<Vec<Event>>>);
+
+impl Sink for Recorder {
+    fn emit(&mut self, event: &Event) -> io::Result<()> {
+        self.0.lock().unwrap().push(event.clone());
+        Ok(())
+    }
+}
+
+/// What an `up` left.
+pub(crate) struct Ran {
+    pub(crate) ended: Ended,
+    pub(crate) events: Vec<Event>,
+    pub(crate) kept: Vec<KeptContainer>,
+    pub(crate) took: Duration,
+}
+
+/// `up -d` of a Compose file. `cancels`: requests to end, at these times after its beginning.
+pub(crate) async fn up_with(sim: &SimEngine, yaml: &str, cancels: &[(u64, CancelRequest)]) -> Ran {
+    let project = Arc::new(project(yaml));
+    let engine: Arc<dyn Engine> = Arc::new(sim.clone());
+    let prober = SimProber { sim: sim.clone(), engine: Prober::new(Arc::clone(&engine)) };
+    let began = tokio::time::Instant::now();
+    let requests = stream::iter(cancels.to_vec()).then(move |(ms, request)| async move {
+        tokio::time::sleep_until(began + Duration::from_millis(ms)).await;
+        request
+    });
+    let requests = requests.chain(stream::pending()).boxed();
+    let on_failure = project.orch.on_failure;
+    let mut run = Run::new(project, engine, Arc::new(prober), requests);
+    let (events, kept) = <(Arc<Mutex<Vec<Event>>>, Arc<Mutex<Vec<KeptContainer>>>)>::default();
+    run.add_sink(Box::new(Recorder(Arc::clone(&events))));
+    let label = RunLabel { id: "1".to_owned(), time: String::new(), command: "up".to_owned() };
+    let options = UpOptions::default();
+    let request = UpRequest { options, on_failure, watch: false, abort: AbortOn::Never, label };
+    let keeper = Keeper(Arc::clone(&kept));
+    let ending = up(&mut run, &request, &keeper);
+    let ended = tokio::time::timeout(Duration::from_secs(3600), ending).await;
+    let ended = ended.unwrap_or_else(|_| panic!("no end:\n{}", sim.record())).expect("a beginning");
+    let ran = Ran {
+        ended,
+        events: events.lock().unwrap().clone(),
+        kept: kept.lock().unwrap().clone(),
+        took: began.elapsed(),
+    };
+    ran.is_sound();
+    ran
+}
+
+/// `up -d` that nobody interrupts.
+pub(crate) async fn up_of(sim: &SimEngine, yaml: &str) -> Ran {
+    up_with(sim, yaml, &[]).await
+}
+
+impl Ran {
+    /// What holds of every run: numbers without gaps, one beginning, one end.
+    fn is_sound(&self) {
+        for (index, event) in self.events.iter().enumerate() {
+            assert_eq!(event.seq, index as u64);
+        }
+        assert!(matches!(self.events.first().map(|e| &e.kind), Some(EventKind::RunStarted(_))));
+        let ends = self.events.iter().filter(|e| matches!(e.kind, EventKind::RunFinished(_))).count();
+        assert_eq!(ends, 1);
+        assert!(matches!(self.events.last().map(|e| &e.kind), Some(EventKind::RunFinished(_))));
+    }
+}
