@@ -78,6 +78,11 @@ fn dispatch(root: Root) -> Result<Exit, CliError> {
 /// Runs one command.
 async fn run(invocation: &Invocation, command: &Command) -> Result<Exit, CliError> {
     match command {
+        Command::Up(args) => super::up::run(invocation, args).await,
+        Command::Down(args) => super::ending::down(invocation, args).await,
+        Command::Stop(args) => super::ending::stop(invocation, args).await,
+        Command::Start(args) => super::ending::start(invocation, args).await,
+        Command::Restart(args) => super::ending::restart(invocation, args).await,
         Command::Ps(args) => super::ps::run(invocation, args).await,
         Command::Logs(args) => super::logs::run(invocation, args).await,
         Command::Events(args) => super::events::run(invocation, args).await,

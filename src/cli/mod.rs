@@ -8,18 +8,22 @@
 
 pub mod args;
 mod config;
+mod ending;
 mod entry;
 mod error;
 mod events;
 mod exit_code;
 mod files;
+mod follow;
 mod invocation;
 mod load;
 mod logs;
 mod plugin;
 mod ps;
 mod scope;
+mod session;
 mod table;
+mod up;
 mod version;
 
 pub use entry::main;

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     event::{CancelReason, EventKind, ServiceState},
     health::{MonitorReport, ProbeResult},
-    plan::{Action, ContainerDetail, ContainerRef, Done, ImageInfo, Observed, Plan, StepId},
+    plan::{Action, ContainerDetail, ContainerRef, Done, Found, ImageInfo, Observed, Plan, StepId},
     project::{ProbeSpec, Replica},
     scheduler::{
         AfterReady, ContainerChange, Effect, Input, Outcome, ProbeOrder, Scheduler, StepFailure, StepOutput,
@@ -81,6 +81,7 @@ impl Run {
             progress,
         };
         let mut inputs = vec![Input::Tick];
+        self.follow_found(&drive);
         loop {
             for input in inputs.drain(..) {
                 if let Some(outcome) = self.take(&mut drive, input) {
@@ -141,6 +142,18 @@ impl Run {
             outcome = Some(drive.scheduler.abandon());
         }
         outcome
+    }
+
+    /// What runs and stays is followed too.
+    fn follow_found(&self, drive: &Drive) {
+        let replicas = drive.plan.units.iter().flat_map(|unit| &unit.replicas);
+        for replica in
+            replicas.filter(|r| r.start.is_none() && matches!(r.found, Found::Running | Found::Healthy))
+        {
+            if let Some(existing) = &replica.existing {
+                self.follow(drive, &existing.id);
+            }
+        }
     }
 
     fn follow(&self, drive: &Drive, id: &str) {

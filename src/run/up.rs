@@ -23,6 +23,8 @@ pub struct UpRequest {
     pub watch: bool,
     /// Which exit ends it, when it watches.
     pub abort: AbortOn,
+    /// What the user should know before it begins, beside what the plan says.
+    pub warnings: Vec<String>,
     /// Its name in the record.
     pub label: RunLabel,
 }
@@ -52,6 +54,9 @@ pub async fn up(run: &mut Run, request: &UpRequest, keep: &dyn Keep) -> Result<E
     let ran_before = is_running(&observed);
     let mut plan = plan::up(&project, &observed, &options).map_err(RunError::Plan)?;
     announce_start(run, &request.label, &plan, &observed);
+    for message in request.warnings.clone() {
+        run.announce(EventKind::Warning { message });
+    }
     if let Some(refresh) = plan::refresh(&project, &observed, &options) {
         let driven = run.drive(Arc::new(refresh), Arc::clone(&observed), AfterReady::Finish).await;
         if driven.outcome.verdict != Verdict::Succeeded {

@@ -59,7 +59,15 @@ impl Builder<'_> {
         if let Some(id) = self.images.get(&image) {
             return Some(*id);
         }
-        let (action, cause) = self.image_action(service, &image)?;
+        // Several services may run one image that only one of them says how to build.
+        let project = self.project;
+        let builds = |s: &&Service| s.build.is_some() && project.image_name(s) == image;
+        let owner = if service.build.is_some() {
+            service
+        } else {
+            project.services.values().find(builds).unwrap_or(service)
+        };
+        let (action, cause) = self.image_action(owner, &image)?;
         let id = self.plain(action, cause, Vec::new(), None);
         self.images.insert(image, id);
         Some(id)

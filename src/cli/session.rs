@@ -1,0 +1,193 @@
+//! A run as the command line sees it: its sinks, its display, its end.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::JoinHandle,
+    time::SystemTime,
+};
+
+use futures::{StreamExt as _, stream};
+
+use super::{CliError, Exit, Invocation};
+use crate::{
+    engine::Engine,
+    event::Sink,
+    executor::{Run, SignalSources, Signals},
+    journal::{Bundle, Journal, RunFolder, SavedContainer, retain, rfc3339, run_id, state_dir},
+    probe::Prober,
+    project::Project,
+    report::{JsonLines, LogStyle, ProgressMode, Reporter, RunView, Streams, SummaryOptions, summary},
+    run::{Ended, Keep, KeptContainer, RunError, RunLabel},
+};
+
+/// Runs of a project that are kept.
+const KEPT_RUNS: usize = 20;
+
+/// What belongs to a run beside the run itself.
+pub(super) struct Session {
+    /// What names it.
+    pub(super) label: RunLabel,
+    /// Where it shows what happens.
+    pub(super) reporter: Reporter,
+    thread: JoinHandle<RunView>,
+    folder: Option<RunFolder>,
+    display: crate::report::Display,
+    again: String,
+}
+
+impl Session {
+    /// A run of a command on a project, with every sink it has.
+    ///
+    /// # Errors
+    ///
+    /// No thread or signal handler can be had, or the file of events cannot be written.
+    pub(super) fn begin(
+        invocation: &Invocation,
+        command: &str,
+        project: Arc<Project>,
+        engine: Arc<dyn Engine>,
+        shown: &Shown<'_>,
+    ) -> Result<(Run, Self), CliError> {
+        let now = SystemTime::now();
+        let label =
+            RunLabel { id: run_id(now, std::process::id()), time: rfc3339(now), command: command.to_owned() };
+        let display = invocation.display();
+        let streams = Streams { out: Box::new(io::stdout()), err: Box::new(io::stderr()) };
+        let (reporter, thread) =
+            Reporter::spawn(display.report(Box::new(terminal_size)), streams, shown.logs)
+                .map_err(|e| CliError::failed("failed to start").caused_by(&e))?;
+        let signals = signals(invocation)?;
+        let prober = Arc::new(Prober::new(Arc::clone(&engine)));
+        let name = project.name.clone();
+        let mut run = Run::new(project, engine, prober, signals);
+        let folder = journal(invocation, &name, &label.id, &mut run);
+        if let Some(path) = shown.events {
+            run.add_sink(events_file(path)?);
+        }
+        run.add_sink(Box::new(reporter.clone()));
+        Ok((run, Self { label, reporter, thread, folder, display, again: invocation.again() }))
+    }
+
+    /// Where this run keeps what it removes.
+    pub(super) fn keeper(&self) -> Box<dyn Keep> {
+        match &self.folder {
+            Some(folder) => Box::new(Keeper { bundle: Bundle::new(folder), path: folder.path().to_owned() }),
+            None => Box::new(Nowhere),
+        }
+    }
+
+    /// Waits until everything is shown, says the final words, and gives the exit code.
+    pub(super) fn end(self, ended: Result<Ended, RunError>) -> Result<Exit, CliError> {
+        self.reporter.finish();
+        let view = self.thread.join().unwrap_or_default();
+        let ended = ended.map_err(run_error)?;
+        if !matches!(self.display.progress, ProgressMode::Json) {
+            let quiet = self.display.progress == ProgressMode::Quiet && ended.finished.failures.is_empty();
+            let words = summary(&view, &SummaryOptions { command: self.again });
+            if !quiet {
+                let words = if self.display.err_colour {
+                    words
+                } else {
+                    anstream::adapter::strip_str(&words).to_string()
+                };
+                // Nobody is left to tell when standard error is closed.
+                drop(io::stderr().write_all(words.as_bytes()));
+            }
+        }
+        Ok(Exit::of_run(&ended.finished, ended.reason))
+    }
+}
+
+/// What a run shows beside its progress.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Shown<'a> {
+    /// How log lines look.
+    pub(super) logs: LogStyle,
+    /// `--events`.
+    pub(super) events: Option<&'a Path>,
+}
+
+/// Columns and rows of the terminal on standard error; 80 by 24 where it has none.
+fn terminal_size() -> (usize, usize) {
+    match rustix::termios::tcgetwinsize(io::stderr()) {
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col.into(), size.ws_row.into()),
+        Ok(_) | Err(_) => (80, 24),
+    }
+}
+
+fn signals(
+    invocation: &Invocation,
+) -> Result<futures::stream::BoxStream<'static, crate::executor::CancelRequest>, CliError> {
+    let socket = invocation.env("DOCKER_CLI_PLUGIN_SOCKET").map(str::to_owned);
+    let sources = SignalSources { watch_parent: socket.is_some(), socket };
+    let signals = Signals::listen(&sources)
+        .map_err(|e| CliError::failed("failed to listen to signals").caused_by(&e))?;
+    let next = |mut signals: Signals| async move {
+        let request = signals.next().await;
+        Some((request, signals))
+    };
+    Ok(stream::unfold(signals, next).boxed())
+}
+
+/// The record of a run. A run without one goes on, and says so.
+fn journal(invocation: &Invocation, project: &str, id: &str, run: &mut Run) -> Option<RunFolder> {
+    let state = state_dir(|name| invocation.env(name))?;
+    let made = RunFolder::create(&state, project, id).and_then(|folder| {
+        run.add_sink(Box::new(Journal::create(&folder)?));
+        Ok(folder)
+    });
+    match made {
+        Ok(folder) => {
+            if let Err(error) = retain(&state, project, KEPT_RUNS) {
+                tracing::debug!("old runs cannot be removed: {error}");
+            }
+            Some(folder)
+        }
+        Err(error) => {
+            tracing::warn!("this run is not recorded in {}: {error}", state.display());
+            None
+        }
+    }
+}
+
+fn events_file(path: &Path) -> Result<Box<dyn Sink>, CliError> {
+    let file = File::create(path)
+        .map_err(|e| CliError::failed(format!("failed to write `{}`", path.display())).caused_by(&e))?;
+    Ok(Box::new(JsonLines(BufWriter::new(file))))
+}
+
+struct Keeper {
+    bundle: Bundle,
+    path: PathBuf,
+}
+
+impl Keep for Keeper {
+    fn keep(&self, container: &KeptContainer) -> io::Result<PathBuf> {
+        let KeptContainer { name, inspect, log, health } = container.clone();
+        self.bundle.save(&SavedContainer { name, inspect, log, health })?;
+        Ok(self.path.clone())
+    }
+}
+
+/// There is no home to keep anything in.
+struct Nowhere;
+
+impl Keep for Nowhere {
+    fn keep(&self, _: &KeptContainer) -> io::Result<PathBuf> {
+        Err(io::Error::new(io::ErrorKind::NotFound, "neither HOME nor XDG_STATE_HOME is set"))
+    }
+}
+
+/// A run that could not begin.
+fn run_error(error: RunError) -> CliError {
+    match error {
+        RunError::Engine(error) => CliError::engine("failed to list what the engine has", &error),
+        RunError::Plan(diagnostics) => {
+            let sources = crate::diagnostic::SourceMap::default();
+            CliError::files(crate::diagnostic::render_all(&diagnostics, &sources, false))
+        }
+    }
+}
