@@ -123,7 +123,8 @@ pub(crate) async fn up_with(sim: &SimEngine, yaml: &str, cancels: &[(u64, Cancel
     run.add_sink(Box::new(Recorder(Arc::clone(&events))));
     let label = RunLabel { id: "1".to_owned(), time: String::new(), command: "up".to_owned() };
     let options = UpOptions::default();
-    let request = UpRequest { options, on_failure, watch: false, abort: AbortOn::Never, label };
+    let request =
+        UpRequest { options, on_failure, watch: false, abort: AbortOn::Never, warnings: Vec::new(), label };
     let keeper = Keeper(Arc::clone(&kept));
     let ending = up(&mut run, &request, &keeper);
     let ended = tokio::time::timeout(Duration::from_secs(3600), ending).await;
