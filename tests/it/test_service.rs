@@ -100,7 +100,7 @@ fn it_degrades_fails_and_recovers_when_told() {
 fn it_stops_when_told_and_says_so() {
     let mut service = Running::start(&["--term-code", "5"]);
     service.until("ready");
-    let told = Command::new("kill").arg(service.child.id().to_string()).status().unwrap();
+    let told = Command::new("sh").args(["-c", &format!("kill {}", service.child.id())]).status().unwrap();
     assert!(told.success());
     service.until("stopping on signal 15");
     assert_eq!(service.child.wait().unwrap().code(), Some(5));
