@@ -23,7 +23,9 @@ fn read(file: &Path) -> (Option<Project>, String) {
         ..LoadOptions::default()
     };
     let loaded = load(&LocalFiles, &Environment::default(), &options);
-    let complaints = render_all(&loaded.diagnostics, &loaded.sources, false);
+    // The examples show the whole language, also what this version reads and does not act on yet.
+    let complaints = loaded.diagnostics.iter().filter(|problem| problem.code != "not-acted-on");
+    let complaints = render_all(complaints, &loaded.sources, false);
     (loaded.project, complaints)
 }
 

@@ -52,7 +52,7 @@ const STARTUP: &[Key] = &[
 ];
 
 const ROLLBACK: &[Key] = &[
-    Key::new("window", Shape::Duration, "How long after ready the old containers are kept"),
+    Key::new("window", Shape::Duration, "How long after ready the old containers are kept").later(),
     Key::new("conditions", Shape::List(&Shape::Object(CONDITION)), "What rolls back inside the window")
         .later(),
 ];
@@ -98,7 +98,7 @@ const START: &[Key] = &[
     Key::new("timeout", Shape::Duration, "From the first try until ready; default the startup timeout"),
 ];
 
-const RESOURCES: &[Key] = &[Key::new("vram", Shape::Size, "Free memory on the GPUs it may use")];
+const RESOURCES: &[Key] = &[Key::new("vram", Shape::Size, "Free memory on the GPUs it may use").later()];
 
 const DEPENDENCY: &[Key] = &[
     Key::new("stage", Shape::Text, "A stage of that service, rather than its whole readiness"),

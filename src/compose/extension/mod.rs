@@ -2,7 +2,7 @@
 //!
 //! *Owns* the keys of the language in one table ([`keys`]), which gives the check of a file, the "did you mean" and
 //! the JSON Schema; and the lowering of every spelling to [`crate::project`] types. *Must not know* how anything of
-//! it is carried out. Entry points: [`apply`] while loading, and [`json_schema`].
+//! it is carried out. Entry points: [`apply`] while loading, [`settings::apply`] after it, and [`json_schema`].
 
 mod check;
 mod conflict;
@@ -11,6 +11,7 @@ mod keys;
 mod probe;
 mod schema;
 mod service;
+pub mod settings;
 mod shape;
 mod wave;
 

@@ -21,7 +21,8 @@ fn load(text: &str) -> (Project, Vec<Diagnostic>, SourceMap) {
 
 fn good(text: &str) -> Project {
     let (project, problems, sources) = load(text);
-    assert!(problems.is_empty(), "{}", render_all(&problems, &sources, false));
+    let complaints = problems.iter().filter(|problem| problem.code != "not-acted-on");
+    assert_eq!(render_all(complaints, &sources, false), "");
     project
 }
 
