@@ -15,7 +15,7 @@ use super::{
 use crate::{
     compose::{self, LoadOptions, tree::Node},
     plan::service_hash,
-    project::{Project, Service},
+    project::Project,
 };
 
 /// Prints the model, or what was asked of it.
@@ -103,7 +103,9 @@ fn list(invocation: &Invocation, args: &ConfigArgs) -> Result<Option<Vec<String>
         lines.sort();
         lines
     } else if let Some(wanted) = &args.hash {
-        hashes(&load_for(&[])?, wanted)?
+        let mut project = load_for(&[])?;
+        project.apply_default_platform();
+        hashes(&project, wanted)?
     } else {
         return Ok(None);
     };
@@ -138,7 +140,6 @@ fn hashes(project: &Project, wanted: &str) -> Result<Vec<String>, CliError> {
         _ => wanted.split(',').collect(),
     };
     names.sort_unstable();
-    let platform = project.environment.get("DOCKER_DEFAULT_PLATFORM").filter(|platform| !platform.is_empty());
     names
         .into_iter()
         .map(|name| {
@@ -146,18 +147,9 @@ fn hashes(project: &Project, wanted: &str) -> Result<Vec<String>, CliError> {
                 CliError::failed(format!("there is no service `{name}`"))
                     .hint("`docker orch config --services` lists them")
             })?;
-            Ok(format!("{name} {}", service_hash(&on_platform(service, platform))))
+            Ok(format!("{name} {}", service_hash(service)))
         })
         .collect()
-}
-
-/// A service that is built runs on the platform it is built for.
-fn on_platform(service: &Service, default: Option<&String>) -> Service {
-    let mut service = service.clone();
-    if service.build.is_some() && service.platform.is_none() {
-        service.platform = default.cloned();
-    }
-    service
 }
 
 /// The model as text.

@@ -102,6 +102,18 @@ impl Project {
         }
     }
 
+    /// Lets services that are built, and that name no platform, run on the one that `DOCKER_DEFAULT_PLATFORM` names.
+    /// Compose does so before it creates containers or computes hashes, but not for `config`.
+    pub fn apply_default_platform(&mut self) {
+        let platform =
+            self.environment.get("DOCKER_DEFAULT_PLATFORM").filter(|platform| !platform.is_empty());
+        for service in self.services.values_mut() {
+            if service.build.is_some() && service.platform.is_none() {
+                service.platform = platform.cloned();
+            }
+        }
+    }
+
     /// The image a service runs: its `image`, or the name its build result gets.
     pub fn image_name(&self, service: &Service) -> String {
         service.image.clone().unwrap_or_else(|| format!("{}{}{}", self.name, self.separator(), service.name))

@@ -279,6 +279,7 @@ pub struct CredentialSpec {
 /// A service that another tool provides. Options keep one or several values each.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Provider {
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub r#type: String,
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
     pub options: IndexMap<String, Vec<String>>,

@@ -10,6 +10,7 @@ mod service;
 mod volumes;
 
 pub(crate) use service::canonicalise;
+pub(crate) use volumes::volume_target;
 
 /// What is done with a short form that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -39,6 +39,11 @@ pub(super) fn volumes(node: &mut Node, unreadable: Unreadable, problems: &mut Ve
     });
 }
 
+/// Where the short form says that it is mounted, if it can be read.
+pub(crate) fn volume_target(text: &str) -> Option<String> {
+    parse(text).ok().map(|volume| volume.target)
+}
+
 fn parse(text: &str) -> Result<ShortVolume, String> {
     let mut volume = ShortVolume::default();
     match text.len() {

@@ -117,10 +117,10 @@ fn count(fields: &Fields<'_>) -> Option<i64> {
 
 pub(super) fn blkio(fields: &Fields<'_>) -> Blkio {
     Blkio {
-        weight: fields.nonzero("weight"),
+        weight: fields.exact("weight").filter(|weight| *weight != 0),
         weight_device: fields.objects("weight_device", |fields| WeightDevice {
             path: fields.text("path").unwrap_or_default(),
-            weight: fields.number("weight").unwrap_or_default(),
+            weight: fields.exact("weight").unwrap_or_default(),
         }),
         device_read_bps: fields.objects("device_read_bps", throttle),
         device_read_iops: fields.objects("device_read_iops", throttle),

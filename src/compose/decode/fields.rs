@@ -106,6 +106,16 @@ impl<'a> Fields<'a> {
         value
     }
 
+    /// A whole number that is not written as text; zero included.
+    pub(crate) fn exact<T: TryFrom<i64>>(&self, key: &str) -> Option<T> {
+        let node = self.node(key)?;
+        if node.as_str().is_some() {
+            self.wrong(key, node, "a whole number");
+            return None;
+        }
+        self.number(key)
+    }
+
     /// A whole number; zero says the same as absent.
     pub(crate) fn nonzero<T: TryFrom<i64> + Default + PartialEq>(&self, key: &str) -> Option<T> {
         self.number(key).filter(|number| *number != T::default())
@@ -125,6 +135,7 @@ impl<'a> Fields<'a> {
             Value::String(text) => text.parse().ok(),
             _ => None,
         };
+        let value = value.filter(|value: &f32| value.is_finite());
         if value.is_none() {
             self.wrong(key, node, "a number");
         }
@@ -213,6 +224,16 @@ impl<'a> Fields<'a> {
     /// Texts by name, sorted; a name without a value has empty text.
     pub(crate) fn mapping(&self, key: &str) -> project::Mapping {
         self.pairs(key).into_iter().map(|(name, value)| (name, value.unwrap_or_default())).collect()
+    }
+
+    /// Texts by name, sorted, where only texts and whole numbers are accepted.
+    pub(crate) fn plain_mapping(&self, key: &str) -> project::Mapping {
+        for (name, entry) in self.named(key) {
+            if !matches!(entry.value.value, Value::String(_) | Value::Int(_) | Value::Null) {
+                self.wrong(&format!("{key}.{name}"), &entry.value, "a string");
+            }
+        }
+        self.mapping(key)
     }
 
     /// Texts by name, sorted; a name may have no value.

@@ -25,7 +25,7 @@ pub(super) fn mount(fields: &Fields<'_>) -> ServiceMount {
         }),
         tmpfs: fields.object("tmpfs").map(|fields| TmpfsOptions {
             size: fields.bytes("size"),
-            mode: fields.nonzero("mode"),
+            mode: fields.exact("mode").filter(|mode| *mode != 0),
             extensions: fields.extensions(),
         }),
         image: fields

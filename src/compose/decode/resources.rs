@@ -56,7 +56,7 @@ pub(super) fn file_object(fields: &Fields<'_>, variable: &dyn Fn(&str) -> Option
         external: fields.is_on("external"),
         labels: fields.mapping("labels"),
         driver: fields.text("driver"),
-        driver_opts: fields.mapping("driver_opts"),
+        driver_opts: fields.plain_mapping("driver_opts"),
         template_driver: fields.text("template_driver"),
         extensions: fields.extensions(),
     }

@@ -96,7 +96,7 @@ pub(super) fn service(name: &str, fields: &Fields<'_>) -> Service {
         stdin_open: fields.is_on("stdin_open"),
         stop_grace_period: fields.duration("stop_grace_period"),
         stop_signal: fields.text("stop_signal"),
-        storage_opt: fields.mapping("storage_opt"),
+        storage_opt: fields.plain_mapping("storage_opt"),
         sysctls: fields.mapping("sysctls"),
         tmpfs: fields.texts("tmpfs"),
         tty: fields.is_on("tty"),

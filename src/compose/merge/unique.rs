@@ -3,7 +3,10 @@
 use indexmap::IndexMap;
 
 use crate::{
-    compose::tree::{Node, TreePath, Value},
+    compose::{
+        canonical,
+        tree::{Node, TreePath, Value},
+    },
     diagnostic::Diagnostic,
 };
 
@@ -103,7 +106,7 @@ fn key(kind: Key, item: &Node) -> Result<String, String> {
         Key::Volume | Key::Device if is_mapping => {
             item.get("target").and_then(Node::as_str).map(str::to_owned).ok_or("has no `target`".to_owned())
         }
-        Key::Volume => Ok(text.map(volume_target).unwrap_or_default()),
+        Key::Volume => Ok(text.and_then(canonical::volume_target).unwrap_or_default()),
         Key::Device => {
             Ok(text.map(|text| text.split(':').nth(1).unwrap_or(text)).unwrap_or_default().to_owned())
         }
@@ -120,7 +123,12 @@ fn key(kind: Key, item: &Node) -> Result<String, String> {
         Key::Port if is_mapping => {
             let target = field("target").ok_or("has no `target` port")?;
             let or = |name: &str, default: &str| field(name).unwrap_or_else(|| default.to_owned());
-            let (host, published) = (or("host_ip", "0.0.0.0"), or("published", ""));
+            // Compose holds a published port that is a number and one that is a text for different.
+            let published = match item.get("published").map(|node| &node.value) {
+                Some(Value::Int(number)) => format!("int={number}"),
+                _ => or("published", ""),
+            };
+            let host = or("host_ip", "0.0.0.0");
             Ok(format!("{host}:{published}:{target}/{}", or("protocol", "tcp")))
         }
         Key::Port => Ok(match &item.value {
@@ -130,17 +138,6 @@ fn key(kind: Key, item: &Node) -> Result<String, String> {
         Key::EnvFile if is_mapping => field("path").ok_or("has no `path`".to_owned()),
         Key::EnvFile => Ok(text.unwrap_or_default().to_owned()),
     }
-}
-
-/// Where a volume in its short form is mounted.
-fn volume_target(text: &str) -> String {
-    let mut parts: Vec<&str> = text.split(':').collect();
-    // `c:\data` is one part.
-    if parts.len() > 1 && parts[0].len() == 1 && parts[0].chars().all(|letter| letter.is_ascii_alphabetic()) {
-        parts.remove(0);
-    }
-    let target = if parts.len() > 1 { parts[1] } else { parts[0] };
-    target.to_owned()
 }
 
 #[cfg(test)]
@@ -173,6 +170,7 @@ mod tests {
             ("environment", "[A=1, B=2, A=3]", "A=3 B=2"),
             ("volumes", "[./a:/x, v:/y, /b:/x:ro]", "/b:/x:ro v:/y"),
             ("volumes", "[c:\\\\a:/x, './b:/x']", "./b:/x"),
+            ("volumes", "['v:/x', 'w:/x']", "v:/x w:/x"),
             ("devices", "[/dev/a:/dev/x, /dev/b:/dev/x]", "/dev/b:/dev/x"),
             ("ports", "[80, '80', '81:80']", "80 81:80"),
             ("ports", "[{target: 1}, {target: 1, protocol: tcp}]", "target+protocol"),

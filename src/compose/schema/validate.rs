@@ -18,8 +18,8 @@ pub(crate) fn validate(tree: &Node) -> Vec<Diagnostic> {
 
 fn check(node: &Node, shape: &Shape, path: &TreePath, problems: &mut Vec<Diagnostic>) {
     let fits = match &node.value {
-        Value::Time(_) => false,
         _ if shape.is_anything() => true,
+        Value::Time(_) => false,
         Value::Null => shape.takes_null(),
         Value::Bool(_) => shape.takes_boolean(),
         Value::Int(number) => {
