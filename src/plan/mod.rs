@@ -1,7 +1,7 @@
 //! What will be done, and why.
 //!
-//! *Owns* the snapshot of the engine ([`Observed`]), config hashes, the [`Plan`] and every way to make one: [`up`],
-//! [`down`], [`stop`], [`start`], [`restart`], [`kill`], and [`unwind`], which undoes what another plan has done.
+//! *Owns* the snapshot of the engine ([`Observed`]), config hashes, the [`Plan`] and every way to make one: [`up()`],
+//! [`down()`], [`stop`], [`start`], [`restart`], [`kill`], and [`unwind()`], which undoes what another plan has done.
 //! Plans are values: they can be printed, compared, and executed by anything that has an engine.
 //!
 //! *Must not know* async code, bollard, progress.

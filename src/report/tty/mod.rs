@@ -1,6 +1,6 @@
 //! The live display.
 //!
-//! *Owns* the picture on a terminal: [`frame`] is pure, [`TtyReport`] paints it. *Must not know* events beyond
+//! *Owns* the picture on a terminal: [`frame()`] is pure, [`TtyReport`] paints it. *Must not know* events beyond
 //! their view, nor what a terminal is beyond its size and a few control codes.
 
 mod frame;
