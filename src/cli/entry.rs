@@ -86,6 +86,10 @@ async fn run(invocation: &Invocation, command: &Command) -> Result<Exit, CliErro
         Command::Ps(args) => super::ps::run(invocation, args).await,
         Command::Logs(args) => super::logs::run(invocation, args).await,
         Command::Events(args) => super::events::run(invocation, args).await,
+        Command::Pull(args) => super::images::pull(invocation, args).await,
+        Command::Build(args) => super::images::build(invocation, args).await,
+        Command::Wait(args) => super::wait::run(invocation, args).await,
+        Command::Schema(_) => Ok(print(&format!("{:#}\n", crate::compose::extension::json_schema()))),
         Command::Config(args) => super::config::run(invocation, args),
         _ => Err(CliError::failed(format!("`{}` is not part of this build", command.name()))),
     }
@@ -133,4 +137,10 @@ pub(super) fn print(text: &str) -> Exit {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Fine,
         Err(_) => Exit::Failed,
     }
+}
+
+/// Says something in passing, on standard error.
+pub(super) fn note(text: &str) {
+    // Nobody is left to tell when standard error is closed.
+    drop(writeln!(anstream::stderr(), "{text}"));
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     io::{self, Write as _},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use futures::{
@@ -36,14 +36,11 @@ pub(super) async fn run(invocation: &Invocation, args: &LogsArgs) -> Result<Exit
     let mut signals = Signals::listen(&invocation.signal_sources())
         .map_err(|e| CliError::failed("failed to listen to signals").caused_by(&e))?;
     // Before the list, so that no start between the two is missed.
-    let events = match args.follow {
-        true => Some(
-            engine
-                .events(&subject.name)
-                .await
-                .map_err(|e| CliError::engine("failed to follow what happens", &e))?,
-        ),
-        false => None,
+    let events = if args.follow {
+        let events = engine.events(&subject.name).await;
+        Some(events.map_err(|e| CliError::engine("failed to follow what happens", &e))?)
+    } else {
+        None
     };
     let observed = subject.observe(&*engine).await?;
     subject.check_services(&args.services, &observed.containers)?;
@@ -227,6 +224,8 @@ impl Invocation {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

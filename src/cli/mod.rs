@@ -15,6 +15,7 @@ mod events;
 mod exit_code;
 mod files;
 mod follow;
+mod images;
 mod invocation;
 mod load;
 mod logs;
@@ -25,6 +26,7 @@ mod session;
 mod table;
 mod up;
 mod version;
+mod wait;
 
 pub use entry::main;
 pub use error::{CliError, ErrorKind};

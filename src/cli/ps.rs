@@ -70,14 +70,16 @@ fn state_of(status: ContainerStatus) -> ContainerState {
 /// What is printed; `now` is the time since the epoch.
 fn text(containers: &[&Container], args: &PsArgs, now: Duration) -> String {
     if args.quiet {
-        return containers.iter().map(|c| format!("{}\n", c.id)).collect();
+        return containers.iter().flat_map(|c| [c.id.as_str(), "\n"]).collect();
     }
     if args.only_services {
         let services: BTreeSet<&str> = containers.iter().filter_map(|c| c.service()).collect();
-        return services.iter().map(|s| format!("{s}\n")).collect();
+        return services.into_iter().flat_map(|service| [service, "\n"]).collect();
     }
     match args.format {
-        Format::Json => containers.iter().map(|c| format!("{}\n", as_json(c, args, now))).collect(),
+        Format::Json => {
+            containers.iter().flat_map(|c| [as_json(c, args, now).to_string(), "\n".to_owned()]).collect()
+        }
         Format::Table => {
             let rows: Vec<Vec<String>> = containers.iter().map(|c| row(c, args, now)).collect();
             table(&["NAME", "IMAGE", "COMMAND", "SERVICE", "CREATED", "STATUS", "PORTS"], &rows)

@@ -85,7 +85,7 @@ impl Invocation {
         let ansi = match (self.display.ansi, self.env("COMPOSE_ANSI")) {
             (Some(Ansi::Never), _) | (None, Some("never")) => AnsiMode::Never,
             (Some(Ansi::Always), _) | (None, Some("always")) => AnsiMode::Always,
-            (Some(Ansi::Auto), _) | (None, _) => AnsiMode::Auto,
+            (Some(Ansi::Auto) | None, _) => AnsiMode::Auto,
         };
         DisplayFacts {
             progress,

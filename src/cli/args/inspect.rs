@@ -154,7 +154,7 @@ pub struct EventsArgs {
 #[derive(Debug, Clone, Default, Args)]
 #[command(after_help = "\
 Ends with 0 when all are as asked, with 1 when one of them cannot become so, with 4 when the time is over, and
-with `--for completed` as the last of them to exit did.
+with `--for completed` as the first of them that failed did.
 
 Examples:
   docker orch wait                        Until everything is ready
@@ -178,7 +178,7 @@ pub struct WaitArgs {
 /// What `wait` waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum WaitFor {
-    /// All stages have passed; a one-shot has exited with 0
+    /// It runs and its HEALTHCHECK, where it has one, passes; or it has exited with 0
     #[default]
     Ready,
     /// The container's own HEALTHCHECK passes
