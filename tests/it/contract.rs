@@ -212,7 +212,7 @@ pub(crate) async fn a_network_in_use_stays(side: Side) {
     assert_eq!(twice.kind, Kind::Conflict, "{twice}");
     let id = world.run("web").await;
     let used = world.engine.remove_network(world.network()).await.unwrap_err();
-    assert_eq!(used.kind, Kind::Denied, "{used}");
+    assert_eq!(used.kind, Kind::Conflict, "{used}");
     assert!(used.message.contains("has active endpoints"), "{used}");
     world.engine.stop(&id, None).await.unwrap();
     world.engine.remove_network(world.network()).await.unwrap();
@@ -237,7 +237,7 @@ pub(crate) async fn a_running_container_changes_networks(side: Side) {
     let id = world.run("web").await;
     let request = world.request("web");
     let twice = world.engine.connect_network(world.network(), &request, &id, "default").await.unwrap_err();
-    assert_eq!(twice.kind, Kind::Denied, "{twice}");
+    assert_eq!(twice.kind, Kind::Conflict, "{twice}");
     world.engine.disconnect_network(world.network(), &id).await.unwrap();
     assert_eq!(world.observed("web").await.networks.len(), 0);
     world.engine.connect_network(world.network(), &request, &id, "default").await.unwrap();
@@ -449,7 +449,7 @@ pub(crate) async fn a_taken_port_refuses_the_start(side: Side) {
 pub(crate) async fn a_healthcheck_speaks_through_events(side: Side) {
     let behaviour = Behaviour::new()
         .ready_after(Duration::from_millis(500))
-        .unready(Duration::from_millis(2500), Duration::from_secs(3600));
+        .unready(Duration::from_millis(2500), Duration::from_hours(1));
     let flags = "--ready-after 500ms --fail-health-after 2500ms";
     let (web, behaviour) = service("web", flags, behaviour);
     let test = ["CMD", "probe", "http://localhost:8080/health"].map(str::to_owned).to_vec();

@@ -92,7 +92,8 @@ async fn a_second_up_changes_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn starts_in_flight_are_limited() {
-    let services: String = (0..12).map(|n| format!("  s{n}: {{image: s}}\n")).collect();
+    let services: Vec<String> = (0..12).map(|n| format!("  s{n}: {{image: s}}\n")).collect();
+    let services = services.concat();
     let sim = SimEngine::new(Script::new());
     up_of(&sim, &format!("services:\n{services}x-orch: {{startup: {{max_parallel: 3}}}}\n")).await;
     assert_eq!(sim.max_in_flight(Verb::Start), 3);
@@ -218,7 +219,7 @@ async fn every_single_request_may_fail() {
             let ran = up_of(&sim, CHAIN).await;
             match ran.ended.finished.verdict {
                 Verdict::Succeeded => {
-                    assert_eq!(names(&sim), names(&clean), "{effect:?} {k}\n{}", sim.record())
+                    assert_eq!(names(&sim), names(&clean), "{effect:?} {k}\n{}", sim.record());
                 }
                 Verdict::Failed => {
                     assert_eq!(
@@ -282,4 +283,14 @@ async fn the_first_interrupt_stops_in_order_and_the_second_kills() {
     assert_eq!(ran.ended.finished.verdict, Verdict::Cancelled);
     assert!(ran.took < ms(3000), "{:?}\n{}", ran.took, sim.record());
     assert!(sim.containers().iter().all(|c| c.state != ContainerState::Running), "{}", sim.record());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_never_answers_ends_the_run_in_time() {
+    for verb in [Verb::CreateNetwork, Verb::Create, Verb::Start] {
+        let sim = SimEngine::new(chain().fault(Fault::on(verb, Effect::Hang).nth(1)));
+        let ran = up_of(&sim, CHAIN).await;
+        assert_eq!(ran.ended.finished.verdict, Verdict::Failed, "{verb}\n{}", sim.record());
+        is_clean(&sim);
+    }
 }

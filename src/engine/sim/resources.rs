@@ -40,7 +40,7 @@ impl World {
         let name = self.network_name(key)?;
         if self.containers.values().any(|c| c.is_running() && c.networks.contains_key(&name)) {
             return Err(EngineError::new(
-                Kind::Denied,
+                Kind::Conflict,
                 format!("error while removing network: network {name} has active endpoints"),
             ));
         }

@@ -318,7 +318,7 @@ pub struct Fault {
 pub enum Effect {
     /// Refused with this kind; nothing is done.
     Fail(EngineErrorKind),
-    /// Never done, never answered.
+    /// Never done; the caller gives up after 120 s.
     Hang,
     /// Done, but the answer is lost.
     Ambiguous,

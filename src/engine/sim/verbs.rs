@@ -123,7 +123,7 @@ impl Engine for SimEngine {
             let Some(container) = world.containers.get_mut(&id) else { return Ok(()) };
             if container.networks.contains_key(&name) {
                 let words = format!("endpoint with name {} already exists in network {name}", container.name);
-                return Err(EngineError::new(Kind::Denied, words));
+                return Err(EngineError::new(Kind::Conflict, words));
             }
             container.networks.insert(name, Endpoint::default());
             if running {

@@ -23,6 +23,9 @@ use crate::{
     plan::{Container, EngineHealth, ImageInfo},
 };
 
+/// How long a caller waits for an engine that hangs, as the Docker adapter does.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// A Docker Engine in memory. Clones are the same engine.
 #[derive(Clone)]
 pub struct SimEngine {
@@ -184,7 +187,13 @@ impl SimEngine {
             tokio::spawn(async move {
                 let error = effect.as_ref().and_then(|e| e.error(verb));
                 let result = match (effect, error) {
-                    (Some(Effect::Hang), _) => std::future::pending().await,
+                    (Some(Effect::Hang), _) => {
+                        sleep(PATIENCE).await;
+                        Err(EngineError::new(
+                            EngineErrorKind::TimedOut,
+                            format!("the engine gave no answer to `{verb}` within {} s", PATIENCE.as_secs()),
+                        ))
+                    }
                     (Some(Effect::Late(time)), _) => {
                         let result = work.await;
                         sleep(time).await;

@@ -11,6 +11,8 @@ use docker_orch::engine::{
     docker::{ConnectOptions, DockerEngine},
 };
 
+static IMAGE: OnceLock<()> = OnceLock::new();
+
 /// The engine that the Docker CLI talks to, with the image of the example service on it.
 pub(crate) async fn engine() -> Arc<dyn Engine> {
     let environment = std::env::vars().collect();
@@ -19,7 +21,6 @@ pub(crate) async fn engine() -> Arc<dyn Engine> {
         std::env::var("DOCKER_CONFIG").map_or_else(|_| PathBuf::from(home).join(".docker"), PathBuf::from);
     let options = ConnectOptions { environment, config_dir, ..ConnectOptions::default() };
     let engine = DockerEngine::connect(&options).await.expect("a Docker engine, which these tests need");
-    static IMAGE: OnceLock<()> = OnceLock::new();
     IMAGE.get_or_init(build_image);
     Arc::new(engine)
 }
