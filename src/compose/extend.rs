@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    files::absolute,
+    files::{absolute, is_remote, remote},
     load::{Loader, Scope, Stop, wrong},
     merge::{self, Resets},
     tree::{Mapping, Node, Value},
@@ -39,9 +39,6 @@ impl Loader<'_> {
         let Some(services) = tree.get_mut("services") else { return Ok(()) };
         let at = services.span;
         let Value::Mapping(services) = &mut services.value else {
-            if services.is_null() {
-                return Ok(());
-            }
             return Err(wrong(
                 "schema",
                 format!("`services` must be a mapping, not {}", services.kind()),
@@ -73,7 +70,10 @@ impl Loader<'_> {
             return Err(wrong("schema", message, service.span));
         }
         let Some(reference) = reference(name, &service)? else { return Ok(service) };
-        let target = reference.file.as_ref().map(|(file, _)| self.local(file, within.scope));
+        let target = match &reference.file {
+            Some((file, at)) => Some(self.local(file, *at, within.scope)?),
+            None => None,
+        };
         let target_file = target.as_deref().unwrap_or(within.file);
         if let Some(first) = chain.iter().position(|(file, known, _)| known == name && file == target_file) {
             return Err(circle(&chain[first..]).into());
@@ -115,13 +115,16 @@ impl Loader<'_> {
     }
 
     /// A path of the file as an absolute one.
-    pub(super) fn local(&self, path: &str, scope: &Scope) -> PathBuf {
-        match (path.strip_prefix('~'), &self.home) {
+    pub(super) fn local(&self, path: &str, at: Span, scope: &Scope) -> Result<PathBuf, Stop> {
+        if is_remote(path) {
+            return Err(remote(path).at(at, "").into());
+        }
+        Ok(match (path.strip_prefix('~'), &self.home) {
             (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => {
                 PathBuf::from(format!("{home}{rest}"))
             }
             _ => absolute(&scope.directory, Path::new(path)),
-        }
+        })
     }
 }
 

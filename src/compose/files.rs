@@ -147,6 +147,9 @@ pub(super) fn find(
     problems: &mut Vec<Diagnostic>,
 ) -> Result<Found, Diagnostic> {
     let current = &options.current_dir;
+    if let Some(path) = options.files.iter().find(|path| is_remote(path)) {
+        return Err(remote(path));
+    }
     let mut environment = process.clone();
     if environment.get("PWD").is_none() {
         environment.set("PWD", current.display().to_string());
@@ -191,6 +194,19 @@ pub(super) fn find(
     let name = project_name(&configs, &environment, &directory, options)?;
     environment.set("COMPOSE_PROJECT_NAME", name.clone());
     Ok(Found { configs, directory, environment, environment_files: explicit, name })
+}
+
+/// Whether a path is an address of another machine: a Git repository or an OCI artifact.
+pub(super) fn is_remote(path: &str) -> bool {
+    ["oci://", "git://", "git@", "ssh://", "http://", "https://", "github.com/"]
+        .iter()
+        .any(|start| path.starts_with(start))
+}
+
+/// Says that files of other machines are not fetched.
+pub(super) fn remote(path: &str) -> Diagnostic {
+    Diagnostic::error("remote-file", format!("`{path}` is on another machine; only local files are read"))
+        .help(format!("fetch it first: `docker compose -f {path} config > compose.yaml`"))
 }
 
 /// A path seen from a directory, without `.` and `..`; `-` stays.

@@ -72,8 +72,10 @@ impl Loader<'_> {
 
     /// The model that an entry names.
     fn included(&mut self, include: &Include, file: &Path, scope: &Scope) -> Result<Node, Stop> {
-        let files: Vec<(PathBuf, Span)> =
-            include.paths.iter().map(|(path, at)| (self.local(path, scope), *at)).collect();
+        let mut files = Vec::new();
+        for (path, at) in &include.paths {
+            files.push((self.local(path, *at, scope)?, *at));
+        }
         let mut trail = scope.included.clone();
         trail.push(file.to_owned());
         let Some((main, at)) = files.first() else { return Err(Stop::Reported) };

@@ -231,9 +231,23 @@ impl Value {
             Self::Int(value) => Some(value.to_string()),
             Self::UInt(value) => Some(value.to_string()),
             Self::Float(value) => Some(go_float(*value)),
-            Self::Time(text) | Self::String(text) => Some(text.clone()),
+            Self::String(text) => Some(text.clone()),
+            Self::Time(text) => Some(go_time(text)),
             Self::Null | Self::Sequence(_) | Self::Mapping(_) => None,
         }
+    }
+}
+
+/// An RFC 3339 time as Go writes one: `2001-01-23 00:00:00 +0000 UTC`.
+fn go_time(text: &str) -> String {
+    let Some((date, rest)) = text.split_once('T') else { return text.to_owned() };
+    match rest.find(['Z', '+', '-']) {
+        Some(zone) if rest[zone..].len() > 1 => {
+            let offset = rest[zone..].replace(':', "");
+            format!("{date} {} {offset} {offset}", &rest[..zone])
+        }
+        Some(zone) => format!("{date} {} +0000 UTC", &rest[..zone]),
+        None => text.to_owned(),
     }
 }
 
@@ -397,6 +411,13 @@ mod tests {
         for (value, text) in cases {
             assert_eq!(Value::Float(value).scalar_text().as_deref(), Some(text));
         }
+    }
+
+    #[test]
+    fn times_are_written_as_go_does() {
+        let text = |time: &str| Value::Time(time.to_owned()).scalar_text().unwrap();
+        assert_eq!(text("2001-01-23T00:00:00Z"), "2001-01-23 00:00:00 +0000 UTC");
+        assert_eq!(text("2001-01-02T03:04:05.5+02:00"), "2001-01-02 03:04:05.5 +0200 +0200");
     }
 
     #[test]

@@ -222,6 +222,16 @@ fn what_is_wrong_with_an_extends_is_shown_where_it_stands() {
       |
       = help: did you mean `database`?
     "#);
+    let remote = case(&[("compose.yaml", "include:\n  - oci://example.com/a:1\n")]);
+    assert_snapshot!(remote.refusal(), @r#"
+    error[remote-file]: `oci://example.com/a:1` is on another machine; only local files are read
+     --> compose.yaml:2:5
+      |
+    2 |   - oci://example.com/a:1
+      |     ^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: fetch it first: `docker compose -f oci://example.com/a:1 config > compose.yaml`
+    "#);
     let missing = case(&[("compose.yaml", "services:\n  web:\n    extends: {service: a, file: no.yaml}\n")]);
     assert_snapshot!(missing.refusal(), @r#"
     error[unreadable-file]: cannot read the Compose file `no.yaml`: it does not exist
