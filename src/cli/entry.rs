@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{
     CliError, Exit, Invocation,
-    args::{Command, DockerFlags, Root},
+    args::{Command, DockerFlags, PlanArgs, Root},
     plugin::{self, Call},
     version,
 };
@@ -78,7 +78,17 @@ fn dispatch(root: Root) -> Result<Exit, CliError> {
 /// Runs one command.
 async fn run(invocation: &Invocation, command: &Command) -> Result<Exit, CliError> {
     match command {
+        // What `up` would do is what `plan` shows.
+        Command::Up(args) if invocation.project.dry_run => {
+            super::plan::run(invocation, &PlanArgs { up: args.clone(), ..PlanArgs::default() }).await
+        }
+        Command::Down(_) | Command::Stop(_) | Command::Start(_) | Command::Restart(_)
+            if invocation.project.dry_run =>
+        {
+            Err(CliError::usage("`--dry-run` is for `up`: only what that would do is not plain to see"))
+        }
         Command::Up(args) => super::up::run(invocation, args).await,
+        Command::Plan(args) => super::plan::run(invocation, args).await,
         Command::Down(args) => super::ending::down(invocation, args).await,
         Command::Stop(args) => super::ending::stop(invocation, args).await,
         Command::Start(args) => super::ending::start(invocation, args).await,

@@ -19,6 +19,7 @@ mod images;
 mod invocation;
 mod load;
 mod logs;
+mod plan;
 mod plugin;
 mod ps;
 mod scope;

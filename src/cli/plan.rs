@@ -1,0 +1,42 @@
+//! `plan`.
+
+use std::io::{self, Write as _};
+
+use super::{
+    CliError, Exit, Invocation,
+    args::{Format, PlanArgs},
+    up,
+};
+use crate::{
+    diagnostic::{SourceMap, render_all},
+    plan::{self, Observed, plan_json, plan_text},
+    run::scope,
+};
+
+/// Prints what `up` would do, and does nothing.
+///
+/// # Errors
+///
+/// The files are wrong, the project cannot be planned, or the engine cannot be reached.
+pub(super) async fn run(invocation: &Invocation, args: &PlanArgs) -> Result<Exit, CliError> {
+    let project = up::project(invocation, &args.up)?;
+    let observed = if args.offline {
+        Observed::default()
+    } else {
+        let engine = invocation.connect().await?;
+        let observed = engine.observe(&scope(&project)).await;
+        observed.map_err(|error| CliError::engine("failed to list what the engine has", &error))?
+    };
+    let plan = plan::up(&project, &observed, &up::options(&args.up))
+        .map_err(|faults| CliError::files(render_all(&faults, &SourceMap::default(), false)))?;
+    let text = match args.format {
+        Format::Table => plan_text(&plan),
+        Format::Json => format!("{:#}\n", plan_json(&plan)),
+    };
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CliError::failed("failed to write to standard output").caused_by(&error))
+        }
+        _ => Ok(Exit::Fine),
+    }
+}

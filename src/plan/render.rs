@@ -1,0 +1,244 @@
+//! A plan as text and as JSON: what would happen, wave by wave, and why.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::{Action, Found, Gate, GateOn, Phase, Plan, Readiness, Step, StepId, Unit, UnitReplica};
+use crate::project::{Require, go_duration};
+
+/// What becomes of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Create,
+    Recreate,
+    Start,
+    Keep,
+}
+
+impl Fate {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Recreate => "recreate",
+            Self::Start => "start",
+            Self::Keep => "keep",
+        }
+    }
+
+    fn sign(self) -> char {
+        match self {
+            Self::Create => '+',
+            Self::Recreate => '~',
+            Self::Start => '>',
+            Self::Keep => '=',
+        }
+    }
+}
+
+/// The plan for people: waves, containers with what becomes of them and why, and what else is done.
+pub fn plan_text(plan: &Plan) -> String {
+    let mut text = format!("{}: {}\n", plan.project, counts(plan));
+    let width = plan.units.iter().map(|u| u.service.len() + 3).max().unwrap_or(0);
+    let mut sections: Vec<(String, Vec<&Unit>)> = Vec::new();
+    let free: Vec<&Unit> = plan.units.iter().filter(|u| u.wave.is_none()).collect();
+    if !free.is_empty() {
+        let title =
+            if plan.waves.is_empty() { String::new() } else { "as soon as dependencies allow".to_owned() };
+        sections.push((title, free));
+    }
+    for (index, wave) in plan.waves.iter().enumerate() {
+        let mut title = format!("wave {}", wave.name);
+        if wave.ready_when != Require::All {
+            write!(title, ", ready when {}", require(wave.ready_when))
+                .expect("writing to a String cannot fail");
+        }
+        if let Some(timeout) = wave.timeout {
+            write!(title, ", within {}", go_duration(timeout)).expect("writing to a String cannot fail");
+        }
+        sections.push((title, plan.units.iter().filter(|u| u.wave == Some(index)).collect()));
+    }
+    for (title, units) in sections {
+        text.push('\n');
+        if !title.is_empty() {
+            writeln!(text, "{title}").expect("writing to a String cannot fail");
+        }
+        for unit in units {
+            unit_lines(&mut text, plan, unit, width);
+        }
+    }
+    other_lines(&mut text, plan);
+    for warning in &plan.warnings {
+        writeln!(text, "\nwarning: {warning}").expect("writing to a String cannot fail");
+    }
+    text
+}
+
+fn unit_lines(text: &mut String, plan: &Plan, unit: &Unit, width: usize) {
+    for replica in &unit.replicas {
+        let (fate, cause) = fate(plan, unit, replica);
+        let name = format!("{}-{}", unit.service, replica.number);
+        let line = format!("  {} {name:width$} {:9} {cause}", fate.sign(), fate.word());
+        writeln!(text, "{}", line.trim_end()).expect("writing to a String cannot fail");
+    }
+    let waits: Vec<String> = unit.gates.iter().filter_map(|g| waits_for(plan, g)).collect();
+    if !waits.is_empty() {
+        writeln!(text, "    {:width$} waits for {}", "", waits.join(", "))
+            .expect("writing to a String cannot fail");
+    }
+}
+
+/// Networks, volumes, images, and containers that go.
+fn other_lines(text: &mut String, plan: &Plan) {
+    let mut lines = Vec::new();
+    for step in &plan.steps {
+        let (word, what) = match &step.action {
+            Action::CreateNetwork { name, .. } => ("create network", name),
+            Action::RemoveNetwork { name } => ("remove network", name),
+            Action::CreateVolume { name, .. } => ("create volume", name),
+            Action::RemoveVolume { name } => ("remove volume", name),
+            Action::PullImage { image, .. } => ("pull image", image),
+            Action::BuildImage { image, .. } => ("build image", image),
+            Action::RemoveImage { image } => ("remove image", image),
+            Action::RemoveContainer { container, .. } if step.cause != super::Cause::Replaced => {
+                ("remove container", &container.name)
+            }
+            Action::CreateContainer { .. }
+            | Action::StartContainer { .. }
+            | Action::StopContainer { .. }
+            | Action::KillContainer { .. }
+            | Action::RenameContainer { .. }
+            | Action::RemoveContainer { .. } => continue,
+        };
+        lines.push(format!("  {word} {what}: {}\n", step.cause));
+    }
+    if !lines.is_empty() {
+        text.push_str("\nbesides\n");
+        text.extend(lines);
+    }
+}
+
+fn counts(plan: &Plan) -> String {
+    let mut counts = Vec::new();
+    for wanted in [Fate::Create, Fate::Recreate, Fate::Start, Fate::Keep] {
+        let replicas = plan.units.iter().flat_map(|u| u.replicas.iter().map(move |r| fate(plan, u, r).0));
+        let n = replicas.filter(|f| *f == wanted).count();
+        if n > 0 {
+            counts.push(format!("{n} to {}", wanted.word()));
+        }
+    }
+    if counts.is_empty() { "nothing to do".to_owned() } else { counts.join(", ") }
+}
+
+/// What becomes of a container, and why.
+fn fate(plan: &Plan, unit: &Unit, replica: &UnitReplica) -> (Fate, String) {
+    let created = plan.steps.iter().find_map(|step| match &step.action {
+        Action::CreateContainer { replica: r, replaces, .. }
+            if r.service == unit.service && r.number == replica.number =>
+        {
+            Some((if replaces.is_some() { Fate::Recreate } else { Fate::Create }, step.cause.to_string()))
+        }
+        _ => None,
+    });
+    if let Some(created) = created {
+        return created;
+    }
+    match replica.start {
+        Some(start) => (Fate::Start, plan.steps[start.index()].cause.to_string()),
+        None => match replica.found {
+            Found::Completed => (Fate::Keep, "it has done its work".to_owned()),
+            Found::ToStart | Found::Running | Found::Healthy => (Fate::Keep, String::new()),
+        },
+    }
+}
+
+/// What a gate waits for, in words; `None` for the order of waves, which the sections show.
+fn waits_for(plan: &Plan, gate: &Gate) -> Option<String> {
+    let name = |unit: super::UnitId| plan.units[unit.index()].service.clone();
+    let text = match &gate.on {
+        GateOn::Started(unit) => format!("{} started", name(*unit)),
+        GateOn::Ready(unit) => format!("{} ready", name(*unit)),
+        GateOn::Completed(unit) => format!("{} completed", name(*unit)),
+        GateOn::Stage(unit, stage) => format!("{} past stage {stage}", name(*unit)),
+        GateOn::Wave(_) => return None,
+        GateOn::Outside { name, .. } => format!("{name} (outside)"),
+    };
+    Some(if gate.required { text } else { format!("{text} (optional)") })
+}
+
+fn require(require: Require) -> String {
+    match require {
+        Require::All => "all".to_owned(),
+        Require::Any => "any".to_owned(),
+        Require::Count(n) => n.to_string(),
+        Require::Percent(p) => format!("{p}%"),
+    }
+}
+
+/// The plan for programs.
+pub fn plan_json(plan: &Plan) -> Value {
+    let steps = (0u32..).map(StepId).zip(&plan.steps);
+    json!({
+        "project": plan.project,
+        "services": plan.units.iter().map(|unit| unit_json(plan, unit)).collect::<Vec<_>>(),
+        "waves": plan.waves.iter().map(|wave| json!({
+            "name": wave.name,
+            "services": wave.units.iter().map(|u| &plan.units[u.index()].service).collect::<Vec<_>>(),
+            "ready_when": require(wave.ready_when),
+            "timeout_seconds": wave.timeout.map(|t| t.as_secs_f64()),
+        })).collect::<Vec<_>>(),
+        "steps": steps.map(|(id, step)| step_json(plan, id, step)).collect::<Vec<_>>(),
+        "warnings": plan.warnings,
+    })
+}
+
+fn unit_json(plan: &Plan, unit: &Unit) -> Value {
+    let stages: Vec<String> = match &unit.readiness {
+        Readiness::Spec(spec) => spec.stages.iter().map(|s| s.name.clone()).collect(),
+        Readiness::Healthcheck(_) => vec!["healthcheck".to_owned()],
+        Readiness::Image(_) | Readiness::Running => Vec::new(),
+    };
+    let container = |replica: &UnitReplica| {
+        let (fate, cause) = fate(plan, unit, replica);
+        json!({ "number": replica.number, "action": fate.word(), "cause": cause })
+    };
+    json!({
+        "service": unit.service,
+        "wave": unit.wave.map(|w| &plan.waves[w].name),
+        "critical": unit.critical,
+        "stages": stages,
+        "waits_for": unit.gates.iter().filter_map(|g| waits_for(plan, g)).collect::<Vec<_>>(),
+        "containers": unit.replicas.iter().map(container).collect::<Vec<_>>(),
+    })
+}
+
+fn step_json(plan: &Plan, id: StepId, step: &Step) -> Value {
+    let (action, target) = words(&step.action);
+    json!({
+        "step": id.0,
+        "action": action,
+        "target": target,
+        "cause": step.cause.to_string(),
+        "after": step.after.iter().map(|s| s.0).collect::<Vec<_>>(),
+        "gated_by": step.gate.map(|u| &plan.units[u.index()].service),
+        "when_ready": step.phase == Phase::Commit,
+    })
+}
+
+fn words(action: &Action) -> (&'static str, String) {
+    match action {
+        Action::CreateNetwork { name, .. } => ("create_network", name.clone()),
+        Action::RemoveNetwork { name } => ("remove_network", name.clone()),
+        Action::CreateVolume { name, .. } => ("create_volume", name.clone()),
+        Action::RemoveVolume { name } => ("remove_volume", name.clone()),
+        Action::PullImage { image, .. } => ("pull_image", image.clone()),
+        Action::BuildImage { image, .. } => ("build_image", image.clone()),
+        Action::RemoveImage { image } => ("remove_image", image.clone()),
+        Action::CreateContainer { name, .. } => ("create_container", name.clone()),
+        Action::StartContainer { name, .. } => ("start_container", name.clone()),
+        Action::StopContainer { container, .. } => ("stop_container", container.name.clone()),
+        Action::KillContainer { container, .. } => ("kill_container", container.name.clone()),
+        Action::RenameContainer { to, .. } => ("rename_container", to.clone()),
+        Action::RemoveContainer { container, .. } => ("remove_container", container.name.clone()),
+    }
+}
