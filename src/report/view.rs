@@ -64,7 +64,7 @@ pub struct ReplicaView {
     pub last_probe: Option<ProbeView>,
     /// Its container's ID.
     pub container: Option<String>,
-    /// When its first step began.
+    /// When its container was first started: what it waited for before is not its own time.
     pub began: Option<Elapsed>,
     /// When it was first ready, completed or degraded.
     pub ready_at: Option<Elapsed>,
@@ -255,7 +255,7 @@ impl RunView {
         if let Some(container) = container {
             view.container = Some(container.to_owned());
         }
-        if view.began.is_none() && is_at_work(state) {
+        if view.began.is_none() && state == ServiceState::Starting {
             view.began = Some(at);
         }
         if view.ready_at.is_none() && is_up(state) {
