@@ -117,6 +117,7 @@ pub(crate) async fn starting_and_stopping_twice_is_fine(side: Side) {
     world.engine.stop(&id, None).await.unwrap();
     world.engine.start(&id).await.unwrap();
     world.engine.start(&id).await.unwrap();
+    world.spoken(&id).await;
     world.engine.stop(&id, None).await.unwrap();
     world.engine.stop(&id, None).await.unwrap();
     world.engine.remove(&id, false).await.unwrap();
@@ -168,12 +169,13 @@ pub(crate) async fn a_deaf_container_is_killed_after_its_grace(side: Side) {
 }
 
 pub(crate) async fn a_kill_sends_the_signal_that_is_named(side: Side) {
-    let web = service("web", "--term-code 7", Behaviour::new().term_exit(7));
+    let web = service("web", "--term-code 7", Behaviour::new().term_exit(7).log(Duration::ZERO, "started"));
     let world = World::new(side, "kill", vec![web]).await;
     let mut events = world.events().await;
     let id = world.create("web").await;
     world.engine.kill(&id, "SIGKILL").await.unwrap();
     world.engine.start(&id).await.unwrap();
+    world.spoken(&id).await;
     world.engine.kill(&id, "SIGTERM").await.unwrap();
     assert_eq!(world.ended(&id).await, 7);
     world.engine.kill(&id, "SIGTERM").await.unwrap();

@@ -4,15 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use docker_orch::{
     engine::{
-        ContainerRequest, Engine, EngineAction, EngineError, EngineEvent, NetworkRequest, Scope,
+        ContainerRequest, Engine, EngineAction, EngineError, EngineEvent, LogOptions, NetworkRequest, Scope,
         VolumeRequest,
         sim::{Behaviour, Script, SimEngine},
     },
     plan::{Container, ContainerState, Observed},
     project::{Network, Project, Service, Volume},
 };
-use futures::{StreamExt, stream::BoxStream};
+use futures::StreamExt;
 use indexmap::IndexMap;
+use tokio::sync::mpsc;
 
 /// The image that every service here runs.
 pub(crate) const IMAGE: &str = "docker-orch-example:latest";
@@ -47,7 +48,7 @@ pub(crate) fn service(name: &str, flags: &str, behaviour: Behaviour) -> (Service
 
 /// A service that does nothing but run.
 pub(crate) fn plain(name: &str) -> (Service, Behaviour) {
-    service(name, "", Behaviour::new())
+    service(name, "", Behaviour::new().log(Duration::from_millis(1), "started"))
 }
 
 impl World {
@@ -146,7 +147,25 @@ impl World {
     }
 
     pub(crate) async fn events(&self) -> Events {
-        Events(self.engine.events(&self.project.name).await.expect("events"))
+        let mut events = self.engine.events(&self.project.name).await.expect("events");
+        let (sender, receiver) = mpsc::unbounded_channel();
+        // Read at once: a real engine remembers only its last 256 events for a late reader.
+        tokio::spawn(async move {
+            while let Some(event) = events.next().await {
+                if sender.send(event).is_err() {
+                    return;
+                }
+            }
+        });
+        Events(receiver)
+    }
+
+    /// Waits until a container has said something: from then on it hears signals.
+    pub(crate) async fn spoken(&self, id: &str) {
+        let options = LogOptions { follow: true, ..LogOptions::default() };
+        let mut lines = self.engine.logs(id, &options);
+        let line = tokio::time::timeout(Duration::from_secs(30), lines.next()).await;
+        line.expect("a line in time").expect("a line").expect("a log");
     }
 
     /// Waits until a container has ended; the answer is its exit code.
@@ -162,7 +181,7 @@ impl World {
 }
 
 /// The events of a project.
-pub(crate) struct Events(BoxStream<'static, Result<EngineEvent, EngineError>>);
+pub(crate) struct Events(mpsc::UnboundedReceiver<Result<EngineEvent, EngineError>>);
 
 impl Events {
     /// All actions up to and with this one, with the signal of a kill.
@@ -170,7 +189,7 @@ impl Events {
         let mut actions = Vec::new();
         let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
         while actions.last() != Some(last) {
-            let next = tokio::time::timeout_at(deadline, self.0.next()).await;
+            let next = tokio::time::timeout_at(deadline, self.0.recv()).await;
             let event = next.unwrap_or_else(|_| panic!("no {last:?} after {actions:?}"));
             actions.push(event.expect("a stream that goes on").expect("an event").action);
         }
