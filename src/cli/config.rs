@@ -13,7 +13,7 @@ use super::{
     args::{ConfigArgs, ConfigFormat},
 };
 use crate::{
-    compose::{self, LoadOptions, tree::Node},
+    compose::{self, LoadOptions, tree::Node, yaml},
     plan::service_hash,
     project::Project,
 };
@@ -159,13 +159,13 @@ fn model(invocation: &Invocation, args: &ConfigArgs) -> Result<String, CliError>
         let tree = compose::tree_json(&invocation.load_tree(&options)?);
         return Ok(match args.format {
             ConfigFormat::Json => json(&tree),
-            ConfigFormat::Yaml => yaml(&tree)?,
+            ConfigFormat::Yaml => yaml::write(&tree),
         });
     }
     let project = load(invocation, &options)?;
     let text = match args.format {
         ConfigFormat::Json => json(&project.to_json()),
-        ConfigFormat::Yaml => yaml(&project.to_yaml())?,
+        ConfigFormat::Yaml => yaml::write(&project.to_yaml()),
     };
     // So that the text can be read again as a Compose file.
     Ok(text.replace('$', "$$"))
@@ -184,8 +184,4 @@ fn json(value: &Value) -> String {
         text = text.replace(character, escape);
     }
     text
-}
-
-fn yaml(value: &Value) -> Result<String, CliError> {
-    serde_yaml::to_string(value).map_err(|e| CliError::failed("failed to write YAML").caused_by(&e))
 }

@@ -8,6 +8,8 @@
 mod build;
 mod encoding;
 mod scalar;
+mod write;
 
 pub use build::documents;
 pub use encoding::decode;
+pub use write::write;
