@@ -386,3 +386,26 @@ fn files_that_multiply_themselves_are_refused_at_once() {
     let loaded = case.loaded();
     assert_eq!(loaded.diagnostics.last().map(|problem| problem.code), Some("yaml-too-large"));
 }
+
+proptest::proptest! {
+    /// Text made of what YAML, variables and Compose files are made of.
+    #[test]
+    fn no_file_makes_loading_panic(
+        parts in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "services", "a", "image", ": ", ":", "\n", "\n  ", "\n    ", "- ", "{", "}", "[", "]", ",", "&x ", "*x",
+                "<<", "!reset ", "!override ", "!!int ", "'", "\"", "|", ">", "$", "${", "}", ":-", "#", "---\n", "1", "null",
+                "extends", "include", "ports", "environment", "depends_on", "volumes", "é", "\t", "\r\n", "\u{FEFF}", "%YAML",
+            ]),
+            0..40,
+        ),
+    ) {
+        let text = parts.concat();
+        for text in [text.clone(), format!("services:\n  a:\n    image: i\n    {text}")] {
+            let files = [("compose.yaml", text.as_str()), (".env", &text), ("a", &text)];
+            let loaded = case(&files).loaded();
+            let said = render_all(&loaded.diagnostics, &loaded.sources, false);
+            assert!(loaded.project.is_some() || said.contains("error["), "{said}");
+        }
+    }
+}
