@@ -98,6 +98,8 @@ pub(super) struct Loader<'a> {
     pub(super) problems: Vec<Diagnostic>,
     /// Files that were extended, by path and including directory.
     pub(super) bases: HashMap<(PathBuf, PathBuf), Rc<BaseFile>>,
+    /// Values of secrets and configs.
+    captured: resolve::Captured,
 }
 
 /// Which steps a file goes through.
@@ -141,6 +143,7 @@ impl<'a> Loader<'a> {
             home: process.get("HOME").map(str::to_owned),
             problems: Vec::new(),
             bases: HashMap::new(),
+            captured: resolve::Captured::new(),
         }
     }
 
@@ -173,6 +176,7 @@ impl<'a> Loader<'a> {
         project.working_dir = merged.directory;
         project.config_files = merged.config_files;
         project.environment_files = merged.environment_files;
+        resolve::hand_out(&mut project, std::mem::take(&mut self.captured));
         let active = active_profiles(options, &merged.environment);
         profiles::apply(&mut project, &active);
         if !self.skip.consistency {
@@ -228,6 +232,7 @@ impl<'a> Loader<'a> {
             self.resolve_paths(&mut tree, &scope.directory)?;
         }
         resolve::environment(&mut tree, &scope.environment);
+        resolve::captured(&tree, &scope.environment, &mut self.captured);
         self.stop_at_errors()?;
         Ok(tree)
     }

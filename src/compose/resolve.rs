@@ -1,7 +1,7 @@
 //! Values that come from the project's environment or from files: bare names in `environment`, `env_file`,
 //! `label_file`, secrets and configs.
 
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
 use indexmap::IndexMap;
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     diagnostic::{Diagnostic, Span},
-    project::{EnvFile, Project, Service},
+    project::{EnvFile, Project, Sensitive, Service},
 };
 
 /// Gives the bare names in lists under `environment` their values, and configs the content they take from a
@@ -31,6 +31,32 @@ pub(super) fn environment(tree: &mut Node, environment: &Environment) {
                 {
                     *text = format!("{text}={value}");
                 }
+            }
+        }
+    }
+}
+
+/// Keeps the values that secrets and configs take from variables an included model sees and the project does not.
+pub(super) fn captured(tree: &Node, environment: &Environment, kept: &mut Captured) {
+    for kind in ["secrets", "configs"] {
+        for (name, entry) in tree.get(kind).into_iter().flat_map(Node::entries) {
+            let variable = entry.value.get("environment").and_then(Node::as_str);
+            if let Some(value) = variable.and_then(|variable| environment.get(variable)) {
+                kept.entry((kind, name.to_owned())).or_insert_with(|| Sensitive::new(value.to_owned()));
+            }
+        }
+    }
+}
+
+/// Values of secrets and configs, by kind and name.
+pub(super) type Captured = HashMap<(&'static str, String), Sensitive<String>>;
+
+/// Gives secrets and configs the values that were kept for them.
+pub(super) fn hand_out(project: &mut Project, mut kept: Captured) {
+    for (kind, objects) in [("secrets", &mut project.secrets), ("configs", &mut project.configs)] {
+        for (name, object) in objects {
+            if object.captured.is_none() {
+                object.captured = kept.remove(&(kind, name.clone()));
             }
         }
     }

@@ -193,6 +193,17 @@ fn an_included_model_has_its_own_directory_and_variables() {
 }
 
 #[test]
+fn a_secret_takes_its_value_where_it_is_defined() {
+    let case = case(&[
+        ("compose.yaml", "include: [x/a.yaml]\n"),
+        ("x/a.yaml", "services: {a: {image: i, secrets: [s]}}\nsecrets: {s: {environment: TOKEN}}"),
+        ("x/.env", "TOKEN=inner"),
+    ]);
+    let project = case.project();
+    assert_eq!(project.secrets["s"].captured.as_ref().map(|value| value.expose().as_str()), Some("inner"));
+}
+
+#[test]
 fn what_is_wrong_with_an_extends_is_shown_where_it_stands() {
     let circle = case(&[(
         "compose.yaml",
