@@ -15,7 +15,7 @@ use super::{
 use crate::{
     compose::{self, LoadOptions, tree::Node, yaml},
     plan::service_hash,
-    project::Project,
+    project::{Project, sort_all},
 };
 
 /// Prints the model, or what was asked of it.
@@ -156,10 +156,13 @@ fn hashes(project: &Project, wanted: &str) -> Result<Vec<String>, CliError> {
 fn model(invocation: &Invocation, args: &ConfigArgs) -> Result<String, CliError> {
     let options = options(invocation, args, &args.services);
     if args.no_interpolate {
-        let tree = compose::tree_json(&invocation.load_tree(&options)?);
+        let mut tree = compose::tree_json(&invocation.load_tree(&options)?);
         return Ok(match args.format {
             ConfigFormat::Json => json(&tree),
-            ConfigFormat::Yaml => yaml::write(&tree),
+            ConfigFormat::Yaml => {
+                sort_all(&mut tree);
+                yaml::write(&tree)
+            }
         });
     }
     let project = load(invocation, &options)?;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Build, Deploy, Extensions, FileObject, Hook, Project, Service, Ulimit, Watch};
+use super::{Build, Deploy, Extensions, FileObject, Hook, Project, Service, Ulimit, Watch, order::sort_maps};
 
 impl Project {
     /// The model as `config --format json` prints it: top-level keys sorted, extensions only at the top.
@@ -51,6 +51,7 @@ impl Project {
         insert(&mut top, "models", models.collect());
         let mut top = Value::Object(top);
         extend(&mut top, &self.extensions);
+        sort_maps(&mut top);
         top
     }
 }

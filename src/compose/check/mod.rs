@@ -12,6 +12,8 @@ mod references;
 mod rules;
 mod runnable;
 mod targets;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use names::container_names;
 pub(crate) use rules::{project, tree};
