@@ -10,3 +10,4 @@ mod examples;
 mod scenarios;
 mod support;
 mod test_service;
+mod up_order;

@@ -11,8 +11,6 @@ use docker_orch::engine::{
     docker::{ConnectOptions, DockerEngine},
 };
 
-static IMAGE: OnceLock<()> = OnceLock::new();
-
 /// The engine that the Docker CLI talks to, with the image of the example service on it.
 pub(crate) async fn engine() -> Arc<dyn Engine> {
     let environment = std::env::vars().collect();
@@ -21,12 +19,17 @@ pub(crate) async fn engine() -> Arc<dyn Engine> {
         std::env::var("DOCKER_CONFIG").map_or_else(|_| PathBuf::from(home).join(".docker"), PathBuf::from);
     let options = ConnectOptions { environment, config_dir, ..ConnectOptions::default() };
     let engine = DockerEngine::connect(&options).await.expect("a Docker engine, which these tests need");
-    IMAGE.get_or_init(build_image);
+    build_image();
     Arc::new(engine)
 }
 
-/// Builds the image; tests in other processes wait, and find it done.
-fn build_image() {
+/// Builds the image, once; tests in other processes wait, and find it done.
+pub(crate) fn build_image() {
+    static IMAGE: OnceLock<()> = OnceLock::new();
+    IMAGE.get_or_init(build);
+}
+
+fn build() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("compose-examples/service");
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("image.lock");
     let lock = std::fs::File::create(path).expect("a lock file");

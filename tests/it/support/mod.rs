@@ -2,4 +2,5 @@
 
 pub(crate) mod docker;
 pub(crate) mod lab;
+pub(crate) mod stack;
 pub(crate) mod world;
