@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How long a whole start may take where nothing says otherwise.
-const START_TIMEOUT: Duration = Duration::from_secs(300);
+const START_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Converges, starts, and unless detached shows logs and watches until it is told to end.
 ///

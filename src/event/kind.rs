@@ -225,7 +225,7 @@ pub struct Failure {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i64>,
     /// Services that could not start because of it, the nearest first.
-    pub dependents: Vec<String>,
+    pub dependents: Vec<Dependent>,
     /// Its last log lines.
     pub log: Vec<String>,
     /// Its last probe results, one line each.
@@ -233,6 +233,15 @@ pub struct Failure {
     pub health: Vec<String>,
     /// Whether a deadline passed, rather than something going wrong.
     pub timed_out: bool,
+}
+
+/// A service that could not start because of another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependent {
+    /// Its key.
+    pub service: String,
+    /// The service that it waited for in vain: one step nearer to the root.
+    pub because: String,
 }
 
 /// What came of a run.

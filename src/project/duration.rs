@@ -40,6 +40,7 @@ fn decimal(value: u128, size: u128) -> String {
 }
 
 /// For `#[serde(serialize_with)]` on an optional duration.
+#[expect(clippy::ref_option, reason = "the signature that serde asks for")]
 pub(crate) fn serialize_optional<S: Serializer>(
     value: &Option<Duration>,
     serializer: S,

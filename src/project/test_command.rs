@@ -387,7 +387,8 @@ mod tests {
             ("wget -q -T 3 -O /dev/null http://localhost:9/p", "GET localhost:9/p 200-299"),
         ] {
             let probe = http(text).unwrap_or_else(|| panic!("{text}"));
-            let status: String = probe.status.iter().map(|(a, b)| format!(" {a}-{b}")).collect();
+            let status: String =
+                probe.status.iter().fold(String::new(), |all, (a, b)| format!("{all} {a}-{b}"));
             let HttpProbe { method, host, port, path, .. } = &probe;
             assert_eq!(
                 format!("{method} {}:{port}{path}{status}", host.as_deref().unwrap()),
@@ -461,7 +462,7 @@ mod tests {
         let times = Healthcheck {
             interval: Some(Duration::from_secs(5)),
             retries: Some(9),
-            start_period: Some(Duration::from_secs(60)),
+            start_period: Some(Duration::from_mins(1)),
             ..Healthcheck::default()
         };
         let spec = HealthSpec::of_healthcheck(&test, Some(&times)).unwrap();

@@ -119,6 +119,9 @@ fn cancelled(text: &mut String, view: &RunView, finished: &RunFinished, options:
 fn one_failure(text: &mut String, failure: &Failure) {
     let bold = Style::new().bold();
     line(text, &format!("  {bold}{}{bold:#}", chain(failure)));
+    if let Some(also) = also(failure) {
+        line(text, &format!("    also not started: {also}"));
+    }
     if !failure.health.is_empty() {
         line(text, "    last checks:");
         for result in &failure.health {
@@ -133,19 +136,12 @@ fn one_failure(text: &mut String, failure: &Failure) {
     }
 }
 
-/// `web not started ← api: exited with code 1: "cannot bind"`.
+/// `web not started ← api ← db: exited with code 1: "cannot open /data"`, from the service that is farthest away.
 fn chain(failure: &Failure) -> String {
     let mut chain = String::new();
-    if !failure.dependents.is_empty() {
-        // The nearest last, beside what it waited for.
-        let mut dependents: Vec<&str> = failure.dependents.iter().map(String::as_str).rev().collect();
-        let more = dependents.len().saturating_sub(4);
-        dependents.drain(..more);
-        chain = dependents.join(", ");
-        if more > 0 {
-            chain = format!("{more} more, {chain}");
-        }
-        chain.push_str(" not started ← ");
+    for (n, service) in farthest(failure).into_iter().enumerate() {
+        chain.push_str(service);
+        chain.push_str(if n == 0 { " not started ← " } else { " ← " });
     }
     write!(chain, "{}: {}", failure.service, failure.reason).expect("writing to a String cannot fail");
     let last =
@@ -154,6 +150,26 @@ fn chain(failure: &Failure) -> String {
         write!(chain, ": \"{}\"", printable(last.trim())).expect("writing to a String cannot fail");
     }
     chain
+}
+
+/// The way from the service that is farthest away up to the one beside the root.
+fn farthest(failure: &Failure) -> Vec<&str> {
+    let mut way = Vec::new();
+    // They stand nearest first, so the last one is at the end of a longest way.
+    let mut next = failure.dependents.last();
+    while let Some(dependent) = next {
+        way.push(dependent.service.as_str());
+        next = failure.dependents.iter().find(|d| d.service == dependent.because);
+    }
+    way
+}
+
+/// Services that were not started either, beside those of the chain.
+fn also(failure: &Failure) -> Option<String> {
+    let way = farthest(failure);
+    let others = failure.dependents.iter().map(|d| d.service.as_str()).filter(|s| !way.contains(s));
+    let others: Vec<&str> = others.collect();
+    if others.is_empty() { None } else { Some(others.join(", ")) }
 }
 
 fn what_is_left(text: &mut String, view: &RunView, finished: &RunFinished) {
@@ -209,7 +225,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        event::{EventKind, ServiceState},
+        event::{Dependent, EventKind, ServiceState},
         report::view::tests::{service, started, view_of},
     };
 
@@ -227,7 +243,11 @@ mod tests {
             service: "db".into(),
             reason: "exited with code 1".into(),
             exit_code: Some(1),
-            dependents: vec!["api".into(), "web".into()],
+            dependents: vec![
+                Dependent { service: "api".into(), because: "db".into() },
+                Dependent { service: "jobs".into(), because: "db".into() },
+                Dependent { service: "web".into(), because: "api".into() },
+            ],
             log: vec!["starting".into(), "\u{1b}[31mcannot open /data\u{1b}[0m".into(), String::new()],
             health: vec!["tcp 5432: connection refused".into()],
             timed_out: false,
@@ -265,7 +285,8 @@ mod tests {
         ]), @r#"
         ✘ up failed after 1m02s
 
-          web, api not started ← db: exited with code 1: "cannot open /data"
+          web not started ← api ← db: exited with code 1: "cannot open /data"
+            also not started: jobs
             last checks:
               tcp 5432: connection refused
             last log lines of db:

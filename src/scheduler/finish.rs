@@ -8,7 +8,7 @@ use super::{
     replica::Life,
 };
 use crate::{
-    event::{CancelReason, EventKind, Failure, StepAction, Verdict},
+    event::{CancelReason, Dependent, EventKind, Failure, StepAction, Verdict},
     plan::{Action, Phase, StepId, UnitId},
     project::{Require, go_duration},
     time::Elapsed,
@@ -222,22 +222,25 @@ impl Scheduler {
     }
 
     /// Units that were not started because of this one, the nearest first.
-    fn dependents(&self, root: UnitId) -> Vec<String> {
+    fn dependents(&self, root: UnitId) -> Vec<Dependent> {
         let mut seen = BTreeSet::from([root]);
-        let mut names = Vec::new();
+        let name = |id: UnitId| self.plan.units[id.index()].service.clone();
+        let mut dependents = Vec::new();
         let mut level = vec![root];
         while !level.is_empty() {
             let mut next = Vec::new();
             for (id, run) in (0u32..).map(UnitId).zip(&self.units) {
                 let because = run.broken.as_ref().and_then(|b| b.because);
-                if because.is_some_and(|b| level.contains(&b)) && seen.insert(id) {
-                    names.push(self.plan.units[id.index()].service.clone());
+                if let Some(because) = because.filter(|b| level.contains(b))
+                    && seen.insert(id)
+                {
+                    dependents.push(Dependent { service: name(id), because: name(because) });
                     next.push(id);
                 }
             }
             level = next;
         }
-        names
+        dependents
     }
 
     fn degraded(&self) -> Vec<String> {

@@ -78,7 +78,7 @@ pub(super) fn health(node: &Node, scope: &Scope<'_>, found: &mut Found) -> Optio
     let (staged, composite) = (is("staged", "stages"), is("composite", "checks"));
     let only_others = node.get("dependency_checks").is_some() && !says_what(node);
     let mut stages = if staged {
-        stages(node, scope, found)?
+        read_stages(node, scope, found)?
     } else if composite || only_others {
         vec![group(node, name_of(node), Times::read(node, Times::default()), scope, found)]
     } else {
@@ -107,7 +107,7 @@ pub(super) fn health(node: &Node, scope: &Scope<'_>, found: &mut Found) -> Optio
     Some(HealthSpec { stages, liveness })
 }
 
-fn stages(node: &Node, scope: &Scope<'_>, found: &mut Found) -> Option<Vec<Stage>> {
+fn read_stages(node: &Node, scope: &Scope<'_>, found: &mut Found) -> Option<Vec<Stage>> {
     let given = Times::read(node, Times::default());
     let mut stages: Vec<(Stage, Span)> = Vec::new();
     for (index, item) in node.get("stages").into_iter().flat_map(Node::items).enumerate() {

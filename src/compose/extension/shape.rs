@@ -131,13 +131,13 @@ fn check_object(node: &Node, keys: &[Key], path: &str, found: &mut Vec<Diagnosti
         let Some(key) = keys.iter().find(|key| key.name == name) else {
             let problem = Diagnostic::error("unknown-attribute", format!("{path} has no attribute `{name}`"))
                 .at(entry.key, "");
-            found.push(match did_you_mean(name, keys.iter().map(|key| key.name)) {
-                Some(near) => problem.help(format!("did you mean `{near}`?")),
-                None => {
-                    let names: Vec<&str> = keys.iter().map(|key| key.name).collect();
-                    problem.help(format!("it has {}", names.join(", ")))
-                }
-            });
+            let help = if let Some(near) = did_you_mean(name, keys.iter().map(|key| key.name)) {
+                format!("did you mean `{near}`?")
+            } else {
+                let names: Vec<&str> = keys.iter().map(|key| key.name).collect();
+                format!("it has {}", names.join(", "))
+            };
+            found.push(problem.help(help));
             continue;
         };
         if entry.value.is_null() {

@@ -108,8 +108,8 @@ impl Waves {
             let Some(index) = self.specs.iter().position(|wave| wave.name == name) else {
                 let problem = Diagnostic::error("unknown-wave", format!("there is no wave `{name}`"))
                     .at(named.span, "");
-                let names = self.specs.iter().map(|wave| wave.name.as_str());
-                problems.push(match did_you_mean(&name, names) {
+                let known = self.specs.iter().map(|wave| wave.name.as_str());
+                problems.push(match did_you_mean(&name, known) {
                     Some(near) => problem.help(format!("did you mean `{near}`?")),
                     None => problem
                         .help("list it under the top-level `x-orch: {waves: …}`, which gives its place"),

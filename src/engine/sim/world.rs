@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How long a caller waits for an engine that hangs, as the Docker adapter does.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A Docker Engine in memory. Clones are the same engine.
 #[derive(Clone)]

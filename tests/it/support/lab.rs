@@ -127,7 +127,7 @@ pub(crate) async fn up_with(sim: &SimEngine, yaml: &str, cancels: &[(u64, Cancel
         UpRequest { options, on_failure, watch: false, abort: AbortOn::Never, warnings: Vec::new(), label };
     let keeper = Keeper(Arc::clone(&kept));
     let ending = up(&mut run, &request, &keeper);
-    let ended = tokio::time::timeout(Duration::from_secs(3600), ending).await;
+    let ended = tokio::time::timeout(Duration::from_hours(1), ending).await;
     let ended = ended.unwrap_or_else(|_| panic!("no end:\n{}", sim.record())).expect("a beginning");
     let ran = Ran {
         ended,
