@@ -63,6 +63,8 @@ fn a_wrong_type_is_shown_where_it_stands() {
       |
     5 |       interval: 5
       |                 ^ this is an integer
+      |
+      = help: put it between quotes
     "#);
 }
 

@@ -19,7 +19,6 @@ pub(crate) fn validate(tree: &Node) -> Vec<Diagnostic> {
 fn check(node: &Node, shape: &Shape, path: &TreePath, problems: &mut Vec<Diagnostic>) {
     let fits = match &node.value {
         _ if shape.is_anything() => true,
-        Value::Time(_) => false,
         Value::Null => shape.takes_null(),
         Value::Bool(_) => shape.takes_boolean(),
         Value::Int(number) => {
@@ -32,7 +31,7 @@ fn check(node: &Node, shape: &Shape, path: &TreePath, problems: &mut Vec<Diagnos
             check_text(node, text, shape, path, problems);
             true
         }
-        Value::String(_) => false,
+        Value::Time(_) | Value::String(_) => false,
         Value::Sequence(items) => match shape.list {
             Some(list) => {
                 check_items(items, list, path, problems);
@@ -49,10 +48,10 @@ fn check(node: &Node, shape: &Shape, path: &TreePath, problems: &mut Vec<Diagnos
         },
     };
     if !fits {
-        problems.push(
-            Diagnostic::error("wrong-type", format!("{} must be {}", shown(path), shape.wanted()))
-                .at(node.span, format!("this is {}", node.kind())),
-        );
+        let error = Diagnostic::error("wrong-type", format!("{} must be {}", shown(path), shape.wanted()))
+            .at(node.span, format!("this is {}", node.kind()));
+        let could_be_text = !node.is_null() && node.value.scalar_text().is_some() && shape.takes_text();
+        problems.push(if could_be_text { error.help("put it between quotes") } else { error });
     }
 }
 
