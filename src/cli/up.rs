@@ -82,6 +82,7 @@ pub(super) async fn run(invocation: &Invocation, args: &UpArgs) -> Result<Exit, 
 /// The files are wrong, or the command line names a service that they do not have.
 pub(super) fn project(invocation: &Invocation, args: &UpArgs) -> Result<Project, CliError> {
     let mut project = invocation.load(&invocation.load_options(&args.services))?;
+    project.apply_default_platform();
     for scale in &args.scale {
         let service = project.services.get_mut(&scale.service);
         let service =

@@ -136,7 +136,8 @@ impl Scheduler {
 
     pub(super) fn show_step_started(&mut self, id: StepId, action: &Action, cause: &Cause) {
         let Some(unit) = self.plan.steps[id.index()].unit else { return self.show_image_step(id, action) };
-        let cause = cause.to_string();
+        // That there was none before goes without saying.
+        let cause = if *cause == Cause::Missing { String::new() } else { cause.to_string() };
         match action {
             Action::CreateContainer { replica, .. } => {
                 let place = self.place(unit, replica);
