@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     diagnostic::{SourceMap, render_all},
-    plan::{self, Observed, plan_json, plan_text},
+    plan::{self, Observed, UpOptions, plan_json, plan_text},
     run::scope,
 };
 
@@ -27,7 +27,8 @@ pub(super) async fn run(invocation: &Invocation, args: &PlanArgs) -> Result<Exit
         let observed = engine.observe(&scope(&project)).await;
         observed.map_err(|error| CliError::engine("failed to list what the engine has", &error))?
     };
-    let plan = plan::up(&project, &observed, &up::options(&args.up))
+    let options = UpOptions { offline: args.offline, ..up::options(&args.up) };
+    let plan = plan::up(&project, &observed, &options)
         .map_err(|faults| CliError::files(render_all(&faults, &SourceMap::default(), false)))?;
     let text = match args.format {
         Format::Table => plan_text(&plan),

@@ -11,7 +11,10 @@ use super::{
     session::{Session, Shown},
 };
 use crate::{
-    engine::{EngineInfo, docker::unsupported},
+    engine::{
+        EngineInfo,
+        docker::{unsupported, unsupported_files},
+    },
     plan::{Recreate, UpOptions},
     project::Project,
     report::LogStyle,
@@ -126,6 +129,7 @@ pub(super) fn options(args: &UpArgs) -> UpOptions {
         renew_anonymous_volumes: args.renew_anon_volumes,
         no_start: args.no_start,
         stop_grace: args.timeout.map(super::args::StopTimeout::grace),
+        offline: false,
         cores: cores(),
     }
 }
@@ -173,13 +177,6 @@ fn hidden(project: &Project, args: &UpArgs) -> BTreeSet<String> {
 
 /// Attributes that the files give and that nothing acts on.
 fn ignored(project: &Project, info: &EngineInfo) -> Vec<String> {
-    let of = |service| unsupported(service, info).into_iter().map(move |text| (service, text));
-    let texts = project.services.values().flat_map(of);
-    texts
-        .map(
-            |(service, text)| {
-                if text.contains(&service.name) { text } else { format!("{}: {text}", service.name) }
-            },
-        )
-        .collect()
+    let of = |service| unsupported(service, info).into_iter().chain(unsupported_files(project, service));
+    project.services.values().flat_map(of).collect()
 }

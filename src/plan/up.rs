@@ -41,6 +41,8 @@ pub struct UpOptions {
     pub no_start: bool,
     /// Grace for containers that are stopped; `None`: their own.
     pub stop_grace: Option<std::time::Duration>,
+    /// No engine was asked: what was observed is nothing.
+    pub offline: bool,
     /// Cores of the machine, for how much is done at once.
     pub cores: usize,
 }
@@ -57,6 +59,7 @@ impl Default for UpOptions {
             renew_anonymous_volumes: false,
             no_start: false,
             stop_grace: None,
+            offline: false,
             cores: 2,
         }
     }
@@ -131,6 +134,7 @@ struct Builder<'a> {
     /// What becomes of each service's containers, in dependency order.
     services: IndexMap<String, Outcome>,
     warnings: Vec<String>,
+    errors: Vec<Diagnostic>,
 }
 
 /// What becomes of a service's containers.
@@ -169,13 +173,15 @@ impl<'a> Builder<'a> {
             images: BTreeMap::new(),
             services: IndexMap::new(),
             warnings: Vec::new(),
+            errors: Vec::new(),
         }
     }
 
     fn build(mut self, wanted: &[String]) -> Result<Plan, Vec<Diagnostic>> {
         self.networks();
         self.volumes();
-        let errors = self.check_health_waits(wanted);
+        let mut errors = std::mem::take(&mut self.errors);
+        errors.extend(self.check_health_waits(wanted));
         if !errors.is_empty() {
             return Err(errors);
         }

@@ -2,6 +2,7 @@
 
 use super::Builder;
 use crate::{
+    diagnostic::Diagnostic,
     plan::{Action, Cause, StepId},
     project::Service,
 };
@@ -11,10 +12,7 @@ impl Builder<'_> {
         let project = self.project;
         for (key, network) in &project.networks {
             match self.observed.networks.get(&network.name) {
-                None if network.external => self.warnings.push(format!(
-                    "network `{}` is external and does not exist: create it with `docker network create {}`",
-                    network.name, network.name
-                )),
+                None if network.external => self.missing("network", &network.name),
                 None => {
                     let action = Action::CreateNetwork { key: key.clone(), name: network.name.clone() };
                     let id = self.plain(action, Cause::Missing, Vec::new(), None);
@@ -40,16 +38,24 @@ impl Builder<'_> {
         for (key, volume) in &project.volumes {
             if !self.observed.volumes.contains_key(&volume.name) {
                 if volume.external {
-                    self.warnings.push(format!(
-                        "volume `{}` is external and does not exist: create it with `docker volume create {}`",
-                        volume.name, volume.name
-                    ));
+                    self.missing("volume", &volume.name);
                     continue;
                 }
                 let action = Action::CreateVolume { key: key.clone(), name: volume.name.clone() };
                 let id = self.plain(action, Cause::Missing, Vec::new(), None);
                 self.volumes.insert(key.clone(), id);
             }
+        }
+    }
+
+    /// What is external must be there before anything is done. Where no engine was asked, nobody knows.
+    fn missing(&mut self, kind: &str, name: &str) {
+        let message = format!("{kind} `{name}` is external and does not exist");
+        let help = format!("create it with `docker {kind} create {name}`");
+        if self.options.offline {
+            self.warnings.push(format!("{kind} `{name}` is external: it must exist"));
+        } else {
+            self.errors.push(Diagnostic::error("missing-external", message).help(help));
         }
     }
 
