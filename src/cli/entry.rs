@@ -61,9 +61,6 @@ fn dispatch(root: Root) -> Result<Exit, CliError> {
             Err(_) => Ok(Exit::Failed),
         };
     };
-    if let Command::Version(args) = &command {
-        return Ok(print_line(&version::text(args)));
-    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -94,6 +91,7 @@ async fn run(invocation: &Invocation, command: &Command) -> Result<Exit, CliErro
         Command::Start(args) => super::ending::start(invocation, args).await,
         Command::Restart(args) => super::ending::restart(invocation, args).await,
         Command::Ps(args) => super::ps::run(invocation, args).await,
+        Command::Health(args) => super::health::run(invocation, args).await,
         Command::Logs(args) => super::logs::run(invocation, args).await,
         Command::Events(args) => super::events::run(invocation, args).await,
         Command::Pull(args) => super::images::pull(invocation, args).await,
@@ -101,7 +99,7 @@ async fn run(invocation: &Invocation, command: &Command) -> Result<Exit, CliErro
         Command::Wait(args) => super::wait::run(invocation, args).await,
         Command::Schema(_) => Ok(print(&format!("{:#}\n", crate::compose::extension::json_schema()))),
         Command::Config(args) => super::config::run(invocation, args),
-        _ => Err(CliError::failed(format!("`{}` is not part of this build", command.name()))),
+        Command::Version(args) => Ok(print_line(&version::text(args))),
     }
 }
 

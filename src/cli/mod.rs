@@ -15,6 +15,7 @@ mod events;
 mod exit_code;
 mod files;
 mod follow;
+mod health;
 mod images;
 mod invocation;
 mod load;

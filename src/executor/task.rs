@@ -1,6 +1,6 @@
 //! One effect: a step that the engine is asked for, or a probe.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::sync::mpsc;
 
@@ -12,8 +12,8 @@ use crate::{
     event::EventKind,
     health::ProbeResult,
     plan::{
-        Action, Cause, ContainerDetail, ContainerRef, ContainerState, ImageInfo, Observed, Step,
-        network_hash, resolve_references, service_hash, volume_hash,
+        Action, Cause, ContainerDetail, ContainerRef, ImageInfo, Observed, Step, network_hash,
+        resolve_references, service_hash, volume_hash,
     },
     probe::{Peer, Probe, Target},
     project::{Hook, Project, Replica, Service},
@@ -315,16 +315,11 @@ impl ProbeTask {
         };
         let mut peers = BTreeMap::new();
         for (service, ids) in self.peers {
-            let mut peer = Peer::default();
+            let mut containers = Vec::new();
             for id in ids {
-                if let Ok(Some(found)) = self.engine.inspect(&id).await
-                    && found.state == ContainerState::Running
-                {
-                    peer.addresses
-                        .extend(found.networks.values().filter_map(|e| e.ip_address.parse::<IpAddr>().ok()));
-                }
+                containers.extend(self.engine.inspect(&id).await.ok().flatten());
             }
-            peers.insert(service, peer);
+            peers.insert(service, Peer::of(&containers));
         }
         let target = Target { detail: detail.clone().unwrap_or_default(), peers: Arc::new(peers) };
         let result = self.prober.probe(&self.order.check, &target).await;

@@ -1,7 +1,7 @@
 //! What is ready, decided from probe results: a machine without a clock.
 //!
-//! *Owns* the words of health and [`Monitor`], which takes one container from its start through its stages and
-//! watches it after that. *Must not know* how a probe is executed, nor the order of services.
+//! *Owns* the words of health, [`look`], which judges one look at a service, and [`Monitor`], which takes one
+//! container from its start through its stages and watches it after that. *Must not know* how a probe is executed, nor the order of services.
 //!
 //! ```text
 //!             stage passes, or is not critical          last stage
@@ -20,11 +20,13 @@
 //! Until it is ready a container is probed eagerly: all checks of the current stage at once, and again after a
 //! pause that grows from 20 ms to 500 ms. `interval` counts only from then on.
 
+mod look;
 mod monitor;
 mod report;
 mod result;
 mod watch;
 
+pub use look::{Status, look};
 pub use monitor::*;
 pub use report::*;
 pub use result::*;

@@ -20,6 +20,26 @@ pub fn run_id(time: SystemTime, process: u32) -> String {
     )
 }
 
+/// The time that RFC 3339 text in UTC says, as engines write it: `2026-11-22T01:50:00.123456789Z`.
+pub fn from_rfc3339(text: &str) -> Option<SystemTime> {
+    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let number = |text: &str| text.parse::<u64>().ok();
+    let mut date = date.splitn(3, '-').map(number);
+    let (year, month, day) = (date.next()??, date.next()??, date.next()??);
+    let (time, fraction) = time.split_once('.').unwrap_or((time, ""));
+    let mut time = time.splitn(3, ':').map(number);
+    let (hour, minute, second) = (time.next()??, time.next()??, time.next()??);
+    // Engines write the year 1 where there is no time.
+    if year < 1970 || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    let years: u64 = (1970..year.min(10_000)).map(year_days).sum();
+    let months: u64 = (1..month).map(|m| month_days(year, m)).sum();
+    let nanos = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
+    let seconds = (years + months + day - 1) * 86_400 + hour * 3600 + minute * 60 + second;
+    Some(UNIX_EPOCH + Duration::new(seconds, nanos))
+}
+
 struct Civil {
     year: u64,
     month: u64,
@@ -89,6 +109,12 @@ mod tests {
             (4_107_542_400, "2100-03-01T00:00:00.000Z"),
         ] {
             assert_eq!(rfc3339(UNIX_EPOCH + Duration::from_secs(seconds)), text);
+            assert_eq!(from_rfc3339(text), Some(UNIX_EPOCH + Duration::from_secs(seconds)), "{text}");
+        }
+        let half = from_rfc3339("1970-01-01T00:00:01.5Z").unwrap();
+        assert_eq!(half.duration_since(UNIX_EPOCH).unwrap(), Duration::from_millis(1500));
+        for none in ["0001-01-01T00:00:00Z", "", "yesterday", "2026-13-01T00:00:00Z", "2026-01-01T00:00Z"] {
+            assert_eq!(from_rfc3339(none), None, "{none}");
         }
         let id = |millis| run_id(UNIX_EPOCH + Duration::from_millis(millis), 42);
         assert_eq!(id(1_700_000_000_123), "20231114T221320.123-42");

@@ -17,7 +17,7 @@ mod retention;
 mod writer;
 
 pub use bundle::{Bundle, SavedContainer};
-pub use clock::{rfc3339, run_id};
+pub use clock::{from_rfc3339, rfc3339, run_id};
 pub use folder::{RunFolder, state_dir};
 pub use reader::{ReadEvents, read_events};
 pub use retention::{KEPT_RUNS, retain};

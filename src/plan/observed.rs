@@ -227,3 +227,21 @@ pub struct ContainerDetail {
     /// The whole answer, for saving.
     pub raw: serde_json::Value,
 }
+
+impl ContainerDetail {
+    /// Its life in a few words: `running`, `exited with code 1`.
+    pub fn state_words(&self) -> String {
+        match self.state {
+            ContainerState::Created => "created".to_owned(),
+            ContainerState::Running => "running".to_owned(),
+            ContainerState::Paused => "paused".to_owned(),
+            ContainerState::Restarting => "restarting".to_owned(),
+            ContainerState::Exited if self.oom_killed => {
+                format!("exited with code {}, out of memory", self.exit_code)
+            }
+            ContainerState::Exited => format!("exited with code {}", self.exit_code),
+            ContainerState::Removing => "being removed".to_owned(),
+            ContainerState::Dead => "dead".to_owned(),
+        }
+    }
+}

@@ -15,7 +15,10 @@ pub(super) async fn ask(engine: &dyn Engine, detail: &ContainerDetail, pattern: 
         Ok(pattern) => pattern,
         Err(error) => return Answer::new(false, error.to_string()),
     };
-    let since = (!detail.started_at.is_empty()).then(|| detail.started_at.clone());
+    // Not from `started_at`: the engine notes it after the process has begun, and perhaps after its first lines.
+    // Nothing is logged between the end of the run before and that; engines write the year 1 where there was none.
+    let ended = Some(&detail.finished_at).filter(|ended| !ended.is_empty() && !ended.starts_with("0001-"));
+    let since = ended.cloned();
     let options = LogOptions { follow: true, since, ..LogOptions::default() };
     let mut lines = engine.logs(&detail.id, &options);
     while let Some(line) = lines.next().await {

@@ -1,6 +1,11 @@
 //! The one entry point: a check and a target in, a result out.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::time::{Instant, timeout};
 
@@ -37,6 +42,19 @@ pub struct Peer {
     pub ready: bool,
     /// Names of the stages that it has passed.
     pub stages: Vec<String>,
+}
+
+impl Peer {
+    /// A service with these containers: where it is reached, not yet how far it is.
+    pub fn of<'a>(containers: impl IntoIterator<Item = &'a ContainerDetail>) -> Self {
+        let running = containers.into_iter().filter(|detail| detail.state == ContainerState::Running);
+        let addresses = running.flat_map(|detail| {
+            let host = (detail.network_mode == "host").then_some(IpAddr::from(Ipv4Addr::LOCALHOST));
+            let own = detail.networks.values().filter_map(|e| e.ip_address.parse().ok());
+            host.into_iter().chain(own)
+        });
+        Self { addresses: addresses.collect(), ..Self::default() }
+    }
 }
 
 /// What one kind of probe found, before it is timed.
@@ -132,15 +150,7 @@ impl Prober {
 
 /// Whether a container is as the check wants it.
 fn standing(condition: ContainerCondition, detail: &ContainerDetail) -> Answer {
-    let state = match detail.state {
-        ContainerState::Created => "created".to_owned(),
-        ContainerState::Running => "running".to_owned(),
-        ContainerState::Paused => "paused".to_owned(),
-        ContainerState::Restarting => "restarting".to_owned(),
-        ContainerState::Exited => format!("exited with code {}", detail.exit_code),
-        ContainerState::Removing => "being removed".to_owned(),
-        ContainerState::Dead => "dead".to_owned(),
-    };
+    let state = detail.state_words();
     match condition {
         ContainerCondition::Running => Answer::new(detail.state == ContainerState::Running, state),
         ContainerCondition::Exited => {
