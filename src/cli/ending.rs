@@ -30,6 +30,7 @@ pub(super) async fn down(invocation: &Invocation, args: &DownArgs) -> Result<Exi
             .map(|which| if which == "all" { RemoveImages::All } else { RemoveImages::Local }),
         grace: args.timeout.map(StopTimeout::grace),
         cores: cores(),
+        dependents: false,
     };
     carry_out(invocation, "down", Ending::Down, options).await
 }
@@ -63,8 +64,13 @@ pub(super) async fn start(invocation: &Invocation, args: &StartArgs) -> Result<E
 /// The files are wrong, or the engine cannot be reached.
 pub(super) async fn restart(invocation: &Invocation, args: &RestartArgs) -> Result<Exit, CliError> {
     let grace = args.timeout.map(StopTimeout::grace);
-    let options =
-        EndOptions { services: args.services.clone(), grace, cores: cores(), ..EndOptions::default() };
+    let options = EndOptions {
+        services: args.services.clone(),
+        dependents: !args.no_deps,
+        grace,
+        cores: cores(),
+        ..EndOptions::default()
+    };
     carry_out(invocation, "restart", Ending::Restart, options).await
 }
 
@@ -96,14 +102,6 @@ async fn from_labels(name: &str, engine: &dyn crate::engine::Engine) -> Result<P
     let mut project = Project { name: name.to_owned(), ..Project::default() };
     let observed = engine.observe(&scope(&project)).await;
     let observed = observed.map_err(|error| CliError::engine("failed to list containers", &error))?;
-    let names = |label: &str| -> Vec<String> {
-        label
-            .split(',')
-            .filter_map(|entry| entry.split(':').next())
-            .filter(|n| !n.is_empty())
-            .map(str::to_owned)
-            .collect()
-    };
     for container in &observed.containers {
         let Some(service) = container.service() else { continue };
         let entry = project.services.entry(service.to_owned()).or_insert_with(|| Service {
@@ -111,8 +109,11 @@ async fn from_labels(name: &str, engine: &dyn crate::engine::Engine) -> Result<P
             image: Some(container.image.clone()),
             ..Service::default()
         });
-        for on in names(container.compose_label("depends_on").unwrap_or_default()) {
-            entry.depends_on.entry(on).or_default();
+        // `NAME:CONDITION:RESTART,…`
+        let label = container.compose_label("depends_on").unwrap_or_default();
+        for dependency in label.split(',').filter(|entry| !entry.is_empty()) {
+            let name = dependency.split(':').next().unwrap_or_default();
+            entry.depends_on.entry(name.to_owned()).or_default().restart |= dependency.ends_with(":true");
         }
     }
     let services: Vec<String> = project.services.keys().cloned().collect();

@@ -27,6 +27,8 @@ pub struct EndOptions {
     pub grace: Option<Duration>,
     /// How much at once: the machine's cores.
     pub cores: usize,
+    /// A restart takes along the services whose `depends_on` asks for it.
+    pub dependents: bool,
 }
 
 /// Which images `down --rmi` removes.
@@ -82,6 +84,21 @@ pub fn start(project: &Project, observed: &Observed, options: &EndOptions) -> Pl
 /// Plans a `restart`: what runs is stopped, dependents first, and everything is started, dependencies first.
 pub fn restart(project: &Project, observed: &Observed, options: &EndOptions) -> Plan {
     starting(project, observed, options, true)
+}
+
+/// What a restart of these services restarts: them, and all whose `depends_on` has `restart: true` for one of these.
+pub fn restarted_with(project: &Project, services: &[String]) -> Vec<String> {
+    let mut restarted = services.to_vec();
+    let mut next = 0;
+    while let Some(on) = restarted.get(next).cloned() {
+        for (name, service) in &project.services {
+            if service.depends_on.get(&on).is_some_and(|d| d.restart) && !restarted.contains(name) {
+                restarted.push(name.clone());
+            }
+        }
+        next += 1;
+    }
+    restarted
 }
 
 fn starting(project: &Project, observed: &Observed, options: &EndOptions, stop_first: bool) -> Plan {

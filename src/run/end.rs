@@ -50,8 +50,12 @@ pub async fn end(
     label: &RunLabel,
 ) -> Result<Ended, RunError> {
     let project = Arc::clone(run.project());
+    let mut options = options.clone();
+    if ending == Ending::Restart && options.dependents {
+        options.services = plan::restarted_with(&project, &options.services);
+    }
     let observed = Arc::new(run.engine().observe(&scope(&project)).await?);
-    let plan = Arc::new(ending.plan(&project, &observed, options));
+    let plan = Arc::new(ending.plan(&project, &observed, &options));
     let chosen = Observed {
         containers: observed
             .containers

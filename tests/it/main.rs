@@ -10,4 +10,7 @@ mod examples;
 mod scenarios;
 mod support;
 mod test_service;
+mod up_failure;
+mod up_interrupt;
 mod up_order;
+mod up_update;

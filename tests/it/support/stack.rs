@@ -253,7 +253,6 @@ pub(crate) struct Ran {
     status: ExitStatus,
     pub(crate) out: String,
     pub(crate) err: String,
-    pub(crate) took: Duration,
 }
 
 impl Ran {
@@ -277,7 +276,6 @@ impl Ran {
 /// A running call of the program; killed when it goes out of scope.
 pub(crate) struct Running {
     child: Child,
-    began: Instant,
     /// Lines as they come; `true`: from standard output.
     lines: Receiver<(bool, String)>,
     seen: Vec<(bool, String)>,
@@ -301,7 +299,7 @@ impl Running {
                 }
             });
         }
-        Self { child, began: Instant::now(), lines, seen: Vec::new() }
+        Self { child, lines, seen: Vec::new() }
     }
 
     /// The next line before a moment; `None`: it has closed its output.
@@ -385,7 +383,7 @@ impl Running {
             let lines = self.seen.iter().filter(|(out, _)| *out == wanted);
             lines.map(|(_, line)| format!("{line}\n")).collect::<String>()
         };
-        Ran { status, out: of(true), err: of(false), took: self.began.elapsed() }
+        Ran { status, out: of(true), err: of(false) }
     }
 }
 
