@@ -9,17 +9,24 @@ use crate::{
     project::{Replica, Service},
 };
 
+/// A service on its way to the containers it wants.
+struct Target<'a> {
+    service: &'a Service,
+    unit: UnitId,
+    /// The step that gets its image, where one does.
+    image: Option<StepId>,
+}
+
 impl Builder<'_> {
     pub(super) fn converge(&mut self, name: &str) {
-        let project = self.project;
-        let service = &project.services[name];
-        let unit_id = self.ids[name];
+        let service = &self.project.services[name];
         let image = self.image(service);
-        self.remove_successors(name, unit_id);
+        let target = Target { service, unit: self.ids[name], image };
+        self.remove_successors(&target);
         let existing = self.sorted_existing(service);
         let wanted = service.replicas() as usize;
         let mut next = existing.iter().map(|(c, _)| c.number()).max().unwrap_or(0);
-        let mut outcome = Outcome::default();
+        self.services.insert(name.to_owned(), Outcome::default());
         let mut replicas = Vec::new();
         let surplus: Vec<Container> = existing.iter().skip(wanted).map(|(c, _)| c.clone()).collect();
         let mut keep: Vec<(Container, Option<Cause>)> = existing.into_iter().take(wanted).collect();
@@ -28,23 +35,18 @@ impl Builder<'_> {
         for (container, cause) in keep {
             let replica = Replica { service: name.to_owned(), number: container.number() };
             replicas.push(match cause {
-                None => self.keep(service, unit_id, &replica, &container, &mut outcome),
-                Some(cause) => {
-                    self.recreate(service, unit_id, replica, &container, cause, image, &mut outcome)
-                }
+                None => self.keep(&target, &replica, &container),
+                Some(cause) => self.recreate(&target, replica, &container, cause),
             });
         }
         for _ in 0..missing {
             next += 1;
             let replica = Replica { service: name.to_owned(), number: next };
-            replicas.push(self.create(service, unit_id, replica, image, &mut outcome));
+            replicas.push(self.create(&target, replica));
         }
-        for container in &surplus {
-            self.retire(container, Cause::ScaledDown);
-        }
-        let unit = unit::unit(project, service, &self.ids, replicas);
+        self.retire_all(name, &surplus);
+        let unit = unit::unit(self.project, service, &self.ids, replicas);
         self.units.push(unit);
-        self.services.insert(name.to_owned(), outcome);
     }
 
     /// Existing containers with why they cannot stay: up-to-date ones first, then by number.
@@ -74,63 +76,64 @@ impl Builder<'_> {
     }
 
     /// Successors that never took their place are removed first: their names are needed.
-    fn remove_successors(&mut self, service: &str, unit: UnitId) {
-        let left: Vec<Container> =
-            self.containers_of(service, Place::Successor).into_iter().cloned().collect();
+    fn remove_successors(&mut self, target: &Target<'_>) {
+        let name = &target.service.name;
+        let left: Vec<Container> = self.containers_of(name, Place::Successor).into_iter().cloned().collect();
         for container in left {
-            let replica = Replica { service: service.to_owned(), number: container.number() };
+            let replica = Replica { service: name.clone(), number: container.number() };
             let action = Action::RemoveContainer {
                 replica: Some(replica),
                 container: ContainerRef::from(&container),
                 volumes: false,
             };
-            self.plain(action, Cause::Leftover, Vec::new(), Some(unit));
+            self.plain(action, Cause::Leftover, Vec::new(), Some(target.unit));
         }
     }
 
     /// Steps that remove left-over successors of a service.
     fn removed_successors(&self, unit: UnitId) -> Vec<StepId> {
-        let is_it = |s: &Step| s.unit == Some(unit) && s.cause == Cause::Leftover;
+        let is_it = |s: &Step| s.unit == Some(unit) && s.cause == Cause::Leftover && s.gate.is_none();
         (0u32..).zip(&self.steps).filter(|(_, s)| is_it(s)).map(|(n, _)| StepId(n)).collect()
     }
 
-    fn keep(
-        &mut self,
-        service: &Service,
-        unit: UnitId,
-        replica: &Replica,
-        container: &Container,
-        outcome: &mut Outcome,
-    ) -> UnitReplica {
+    fn keep(&mut self, target: &Target<'_>, replica: &Replica, container: &Container) -> UnitReplica {
         let mut kept = ContainerRef::from(container);
         let mut after = Vec::new();
-        let final_name = self.project.container_name(service, replica.number);
+        let final_name = self.project.container_name(target.service, replica.number);
         if place(container) == Place::Previous {
             let action = Action::RenameContainer {
                 replica: replica.clone(),
                 existing: Some(kept.clone()),
                 to: final_name.clone(),
             };
-            after.push(self.plain(action, Cause::Leftover, Vec::new(), Some(unit)));
+            after.push(self.plain(action, Cause::Leftover, Vec::new(), Some(target.unit)));
             kept.name = final_name;
         } else {
-            self.discard_previous(service, replica);
+            self.discard_previous(replica);
         }
-        outcome.first.get_or_insert(First::Kept(kept.clone()));
-        let found = found(self.project, service, container);
+        self.outcome(target).first.get_or_insert(First::Kept(kept.clone()));
+        let found = found(self.project, target.service, container);
         let start = (found == Found::ToStart && !self.options.no_start)
-            .then(|| self.start(unit, replica, Some(kept.clone()), after, Cause::NotRunning));
+            .then(|| self.start(target.unit, replica, Some(kept.clone()), after, Cause::NotRunning));
         if start.is_none() && found != Found::ToStart {
-            outcome.kept.push((replica.clone(), kept.clone()));
+            self.outcome(target).kept.push((replica.clone(), kept.clone()));
         }
         UnitReplica { number: replica.number, start, existing: Some(kept), found }
     }
 
+    fn outcome(&mut self, target: &Target<'_>) -> &mut Outcome {
+        self.services.entry(target.service.name.clone()).or_default()
+    }
+
+    /// What an interrupted run kept aside under a number whose container is there too.
+    fn shadowed(&self, replica: &Replica) -> Option<ContainerRef> {
+        let previous = self.containers_of(&replica.service, Place::Previous);
+        previous.into_iter().find(|c| c.number() == replica.number).map(ContainerRef::from)
+    }
+
     /// A predecessor of a container that stays was kept by an interrupted run; it goes once everything is ready.
-    fn discard_previous(&mut self, service: &Service, replica: &Replica) {
-        let previous = self.containers_of(&service.name, Place::Previous);
-        let previous = previous.into_iter().find(|c| c.number() == replica.number).map(ContainerRef::from);
-        if let Some(container) = previous {
+    fn discard_previous(&mut self, replica: &Replica) {
+        if let Some(container) = self.shadowed(replica) {
             self.commit_removal(Some(replica.clone()), container, Vec::new(), Cause::Leftover);
         }
     }
@@ -146,47 +149,59 @@ impl Builder<'_> {
         self.step(Step { action, after, gate: None, unit: None, cause, phase: Phase::Commit });
     }
 
-    fn create(
-        &mut self,
-        service: &Service,
-        unit: UnitId,
-        replica: Replica,
-        image: Option<StepId>,
-        outcome: &mut Outcome,
-    ) -> UnitReplica {
-        let name = self.project.container_name(service, replica.number);
-        let after = self.needs(service, unit, image);
+    fn create(&mut self, target: &Target<'_>, replica: Replica) -> UnitReplica {
+        let name = self.project.container_name(target.service, replica.number);
+        let after = self.needs(target);
         let action = Action::CreateContainer { replica: replica.clone(), name, replaces: None };
-        let created = self.plain(action, Cause::Missing, after, Some(unit));
+        let created = self.plain(action, Cause::Missing, after, Some(target.unit));
+        let outcome = self.outcome(target);
         outcome.first.get_or_insert(First::Created(created));
         outcome.changed = true;
-        let start =
-            (!self.options.no_start).then(|| self.start(unit, &replica, None, vec![created], Cause::Missing));
+        let start = (!self.options.no_start)
+            .then(|| self.start(target.unit, &replica, None, vec![created], Cause::Missing));
         UnitReplica { number: replica.number, start, existing: None, found: Found::ToStart }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one recreation, in the words of its parts")]
     fn recreate(
         &mut self,
-        service: &Service,
-        unit: UnitId,
+        target: &Target<'_>,
         replica: Replica,
         container: &Container,
         cause: Cause,
-        image: Option<StepId>,
-        outcome: &mut Outcome,
     ) -> UnitReplica {
         let old = ContainerRef::from(container);
-        let final_name = self.project.container_name(service, replica.number);
+        let unit = target.unit;
+        let final_name = self.project.container_name(target.service, replica.number);
         let created = {
             let name = names::temporary_name(&old, &final_name);
-            let after = self.needs(service, unit, image);
+            let after = self.needs(target);
             let action =
                 Action::CreateContainer { replica: replica.clone(), name, replaces: Some(old.clone()) };
             self.plain(action, cause.clone(), after, Some(unit))
         };
+        let outcome = self.outcome(target);
         outcome.first.get_or_insert(First::Created(created));
         outcome.changed = true;
+        let aside = self.set_aside(unit, &replica, container, created);
+        let action = Action::RenameContainer { replica: replica.clone(), existing: None, to: final_name };
+        let renamed = self.gated(unit, action, cause.clone(), aside);
+        let start = (!self.options.no_start).then(|| self.start(unit, &replica, None, vec![renamed], cause));
+        let last = start.unwrap_or(renamed);
+        let name = names::previous_name(&self.project.container_name(target.service, replica.number));
+        let previous = ContainerRef { id: old.id, name };
+        self.commit_removal(Some(replica.clone()), previous, vec![last], Cause::Replaced);
+        UnitReplica { number: replica.number, start, existing: None, found: Found::ToStart }
+    }
+
+    /// Stops a container that is replaced and gives its name away. The last of the steps.
+    fn set_aside(
+        &mut self,
+        unit: UnitId,
+        replica: &Replica,
+        container: &Container,
+        created: StepId,
+    ) -> Vec<StepId> {
+        let old = ContainerRef::from(container);
         let mut aside = vec![created];
         if is_up(container.state) && !self.options.no_start {
             let action = Action::StopContainer {
@@ -195,29 +210,27 @@ impl Builder<'_> {
                 grace: self.options.stop_grace,
             };
             let stopped = self.gated(unit, action, Cause::Replaced, aside);
-            outcome.stops.push(stopped);
+            self.services.entry(replica.service.clone()).or_default().stops.push(stopped);
             aside = vec![stopped];
         }
-        let previous = names::previous_name(&final_name);
-        if old.name != previous {
-            let action = Action::RenameContainer {
-                replica: replica.clone(),
-                existing: Some(old.clone()),
-                to: previous.clone(),
-            };
-            aside = vec![self.gated(unit, action, Cause::Replaced, aside)];
+        let service = &self.project.services[replica.service.as_str()];
+        let previous = names::previous_name(&self.project.container_name(service, replica.number));
+        if old.name == previous {
+            return aside;
         }
-        let action = Action::RenameContainer { replica: replica.clone(), existing: None, to: final_name };
-        let renamed = self.gated(unit, action, cause.clone(), aside);
-        let start = (!self.options.no_start).then(|| self.start(unit, &replica, None, vec![renamed], cause));
-        let last = start.unwrap_or(renamed);
-        let previous = ContainerRef { id: old.id, name: previous };
-        self.commit_removal(Some(replica.clone()), previous, vec![last], Cause::Replaced);
-        UnitReplica { number: replica.number, start, existing: None, found: Found::ToStart }
+        // An interrupted run kept an older one: the name is needed, and this one is the newer.
+        if let Some(older) = self.shadowed(replica) {
+            let action =
+                Action::RemoveContainer { replica: Some(replica.clone()), container: older, volumes: false };
+            aside = vec![self.gated(unit, action, Cause::Leftover, aside)];
+        }
+        let action = Action::RenameContainer { replica: replica.clone(), existing: Some(old), to: previous };
+        vec![self.gated(unit, action, Cause::Replaced, aside)]
     }
 
     /// What must be there before a container can be created.
-    fn needs(&self, service: &Service, unit: UnitId, image: Option<StepId>) -> Vec<StepId> {
+    fn needs(&self, target: &Target<'_>) -> Vec<StepId> {
+        let service = target.service;
         let networks = service.networks.keys().filter_map(|k| self.networks.get(k));
         let named = service.volumes.iter().filter_map(|m| m.source.as_ref());
         let volumes = named.filter_map(|k| self.volumes.get(k));
@@ -227,7 +240,7 @@ impl Builder<'_> {
                 Some(First::Kept(_)) | None => None,
             });
         let mut needs: Vec<StepId> = networks.chain(volumes).copied().collect();
-        needs.extend(image.into_iter().chain(shared).chain(self.removed_successors(unit)));
+        needs.extend(target.image.into_iter().chain(shared).chain(self.removed_successors(target.unit)));
         needs
     }
 
@@ -247,6 +260,16 @@ impl Builder<'_> {
             self.project.container_name(&self.project.services[replica.service.as_str()], replica.number);
         let action = Action::StartContainer { replica: replica.clone(), name, existing };
         self.gated(unit, action, cause, after)
+    }
+
+    /// Retires containers that are too many, with what was kept aside for them.
+    fn retire_all(&mut self, service: &str, containers: &[Container]) {
+        for container in containers {
+            self.retire(container, Cause::ScaledDown);
+            if place(container) == Place::Current {
+                self.discard_previous(&Replica { service: service.to_owned(), number: container.number() });
+            }
+        }
     }
 
     /// Stops a container now and removes it once everything is ready.
@@ -274,8 +297,12 @@ impl Builder<'_> {
             if service.provider.is_some() {
                 self.warnings.push(format!("service `{name}` comes from a provider, which is not run yet"));
             } else if service.replicas() == 0 {
-                for container in self.current(name) {
-                    self.retire(&container, Cause::ScaledDown);
+                let containers = self.current(name);
+                self.retire_all(name, &containers);
+                let left: Vec<Container> =
+                    self.containers_of(name, Place::Successor).into_iter().cloned().collect();
+                for container in &left {
+                    self.retire(container, Cause::Leftover);
                 }
             }
         }

@@ -14,10 +14,10 @@ use docker_orch::{
     event::{Event, EventKind, Sink},
     executor::{CancelRequest, Run},
     health::ProbeResult,
-    plan::UpOptions,
+    plan::{EndOptions, UpOptions},
     probe::{Probe, Prober, Target},
     project::{Check, ProbeSpec, Project},
-    run::{AbortOn, Ended, Keep, KeptContainer, RunLabel, UpRequest, up},
+    run::{AbortOn, Ended, Ending, Keep, KeptContainer, RunError, RunLabel, UpRequest, end, up},
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 
@@ -106,9 +106,52 @@ pub(crate) struct Ran {
     pub(crate) took: Duration,
 }
 
-/// `up -d` of a Compose file. `cancels`: requests to end, at these times after its beginning.
-pub(crate) async fn up_with(sim: &SimEngine, yaml: &str, cancels: &[(u64, CancelRequest)]) -> Ran {
+/// What is asked of an `up` beyond its file.
+#[derive(Clone, Default)]
+pub(crate) struct Asked {
+    /// Requests to end, in milliseconds after its beginning.
+    pub(crate) cancels: Vec<(u64, CancelRequest)>,
+    /// It stays attached.
+    pub(crate) watch: bool,
+    /// How it is planned.
+    pub(crate) options: UpOptions,
+    /// Its process is gone at this millisecond, without a word.
+    pub(crate) killed_at: Option<u64>,
+}
+
+/// An `up`; `None` where its process was killed.
+pub(crate) async fn up_as(sim: &SimEngine, yaml: &str, asked: &Asked) -> Option<Result<Ran, RunError>> {
     let project = Arc::new(project(yaml));
+    let began = tokio::time::Instant::now();
+    let on_failure = project.orch.on_failure;
+    let mut run = lab_run(sim, project, &asked.cancels);
+    let (events, kept) = <(Arc<Mutex<Vec<Event>>>, Arc<Mutex<Vec<KeptContainer>>>)>::default();
+    run.add_sink(Box::new(Recorder(Arc::clone(&events))));
+    let (options, watch, abort) = (asked.options.clone(), asked.watch, AbortOn::Never);
+    let request = UpRequest { options, on_failure, watch, abort, warnings: Vec::new(), label: label("up") };
+    let keeper = Keeper(Arc::clone(&kept));
+    let limit = Duration::from_millis(asked.killed_at.unwrap_or(3_600_000));
+    let Ok(ended) = tokio::time::timeout(limit, up(&mut run, &request, &keeper)).await else {
+        assert!(asked.killed_at.is_some(), "no end:\n{}", sim.record());
+        return None;
+    };
+    let events = events.lock().unwrap().clone();
+    is_sound(&events);
+    let kept = kept.lock().unwrap().clone();
+    Some(ended.map(|ended| Ran { ended, events, kept, took: began.elapsed() }))
+}
+
+/// `down`, `stop` and their like.
+pub(crate) async fn end_of(sim: &SimEngine, yaml: &str, ending: Ending, options: &EndOptions) -> Ended {
+    let mut run = lab_run(sim, Arc::new(project(yaml)), &[]);
+    end(&mut run, ending, options, &label("end")).await.expect("an end")
+}
+
+fn label(command: &str) -> RunLabel {
+    RunLabel { id: "1".to_owned(), time: String::new(), command: command.to_owned() }
+}
+
+fn lab_run(sim: &SimEngine, project: Arc<Project>, cancels: &[(u64, CancelRequest)]) -> Run {
     let engine: Arc<dyn Engine> = Arc::new(sim.clone());
     let prober = SimProber { sim: sim.clone(), engine: Prober::new(Arc::clone(&engine)) };
     let began = tokio::time::Instant::now();
@@ -116,27 +159,13 @@ pub(crate) async fn up_with(sim: &SimEngine, yaml: &str, cancels: &[(u64, Cancel
         tokio::time::sleep_until(began + Duration::from_millis(ms)).await;
         request
     });
-    let requests = requests.chain(stream::pending()).boxed();
-    let on_failure = project.orch.on_failure;
-    let mut run = Run::new(project, engine, Arc::new(prober), requests);
-    let (events, kept) = <(Arc<Mutex<Vec<Event>>>, Arc<Mutex<Vec<KeptContainer>>>)>::default();
-    run.add_sink(Box::new(Recorder(Arc::clone(&events))));
-    let label = RunLabel { id: "1".to_owned(), time: String::new(), command: "up".to_owned() };
-    let options = UpOptions::default();
-    let request =
-        UpRequest { options, on_failure, watch: false, abort: AbortOn::Never, warnings: Vec::new(), label };
-    let keeper = Keeper(Arc::clone(&kept));
-    let ending = up(&mut run, &request, &keeper);
-    let ended = tokio::time::timeout(Duration::from_hours(1), ending).await;
-    let ended = ended.unwrap_or_else(|_| panic!("no end:\n{}", sim.record())).expect("a beginning");
-    let ran = Ran {
-        ended,
-        events: events.lock().unwrap().clone(),
-        kept: kept.lock().unwrap().clone(),
-        took: began.elapsed(),
-    };
-    ran.is_sound();
-    ran
+    Run::new(project, engine, Arc::new(prober), requests.chain(stream::pending()).boxed())
+}
+
+/// `up -d` of a Compose file. `cancels`: requests to end, at these times after its beginning.
+pub(crate) async fn up_with(sim: &SimEngine, yaml: &str, cancels: &[(u64, CancelRequest)]) -> Ran {
+    let asked = Asked { cancels: cancels.to_vec(), ..Asked::default() };
+    up_as(sim, yaml, &asked).await.expect("nobody kills it").expect("a beginning")
 }
 
 /// `up -d` that nobody interrupts.
@@ -144,15 +173,14 @@ pub(crate) async fn up_of(sim: &SimEngine, yaml: &str) -> Ran {
     up_with(sim, yaml, &[]).await
 }
 
-impl Ran {
-    /// What holds of every run: numbers without gaps, one beginning, one end.
-    fn is_sound(&self) {
-        for (index, event) in self.events.iter().enumerate() {
-            assert_eq!(event.seq, index as u64);
-        }
-        assert!(matches!(self.events.first().map(|e| &e.kind), Some(EventKind::RunStarted(_))));
-        let ends = self.events.iter().filter(|e| matches!(e.kind, EventKind::RunFinished(_))).count();
-        assert_eq!(ends, 1);
-        assert!(matches!(self.events.last().map(|e| &e.kind), Some(EventKind::RunFinished(_))));
+/// What holds of every run that began: numbers without gaps, one beginning, one end.
+fn is_sound(events: &[Event]) {
+    for (index, event) in events.iter().enumerate() {
+        assert_eq!(event.seq, index as u64);
     }
+    let Some(last) = events.last() else { return };
+    assert!(matches!(events[0].kind, EventKind::RunStarted(_)));
+    let ends = events.iter().filter(|e| matches!(e.kind, EventKind::RunFinished(_))).count();
+    assert_eq!(ends, 1);
+    assert!(matches!(last.kind, EventKind::RunFinished(_)));
 }
