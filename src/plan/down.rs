@@ -110,9 +110,7 @@ fn starting(project: &Project, observed: &Observed, options: &EndOptions, stop_f
     let mut units = Vec::new();
     for name in &order {
         let service = &project.services[name.as_str()];
-        let mut containers: Vec<Container> =
-            ending.containers.iter().filter(|c| c.service() == Some(name)).cloned().collect();
-        containers.sort_by_key(Container::number);
+        let containers = startable(&ending.containers, name);
         if containers.is_empty() && chosen(name) {
             ending.warnings.push(format!("service `{name}` has no container to start"));
         }
@@ -139,6 +137,18 @@ fn starting(project: &Project, observed: &Observed, options: &EndOptions, stop_f
     }
     let waves = unit::waves(project, &ids);
     Plan { units, waves, limits: unit::limits(project, options.cores), ..ending.plan() }
+}
+
+/// One container for each number: where an interrupted update left more, the one with the final name.
+fn startable(containers: &[Container], service: &str) -> Vec<Container> {
+    let mut of_it: Vec<Container> = containers
+        .iter()
+        .filter(|c| c.service() == Some(service) && !c.is_oneoff() && place(c) != Place::Successor)
+        .cloned()
+        .collect();
+    of_it.sort_by_key(|c| (c.number(), place(c) == Place::Previous));
+    of_it.dedup_by_key(|c| c.number());
+    of_it
 }
 
 /// A plan in the making that starts from containers.
@@ -322,9 +332,4 @@ pub(super) fn replica(container: &Container) -> Option<Replica> {
 
 pub(super) fn is_up(state: ContainerState) -> bool {
     matches!(state, ContainerState::Running | ContainerState::Restarting | ContainerState::Paused)
-}
-
-/// Containers of an interrupted run that hold names a `stop` or `down` must know of too.
-pub fn leftovers(observed: &Observed) -> impl Iterator<Item = &Container> {
-    observed.containers.iter().filter(|c| place(c) != Place::Current)
 }

@@ -184,6 +184,27 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// The replica that it is about, where it is about one.
+    pub fn replica(&self) -> Option<&Replica> {
+        match self {
+            Self::CreateContainer { replica, .. }
+            | Self::StartContainer { replica, .. }
+            | Self::RenameContainer { replica, .. } => Some(replica),
+            Self::StopContainer { replica, .. }
+            | Self::KillContainer { replica, .. }
+            | Self::RemoveContainer { replica, .. } => replica.as_ref(),
+            Self::CreateNetwork { .. }
+            | Self::RemoveNetwork { .. }
+            | Self::CreateVolume { .. }
+            | Self::RemoveVolume { .. }
+            | Self::PullImage { .. }
+            | Self::BuildImage { .. }
+            | Self::RemoveImage { .. } => None,
+        }
+    }
+}
+
 /// A container that was there before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerRef {

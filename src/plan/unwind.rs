@@ -18,6 +18,15 @@ pub struct Done {
     pub created: BTreeMap<Replica, ContainerRef>,
 }
 
+/// Whether undoing `plan` would not bring back what there was: containers that were kept for it are gone.
+pub fn is_past_undoing(plan: &Plan, done: &Done) -> bool {
+    let is_final = |id: &StepId| {
+        let step = &plan.steps[id.index()];
+        step.phase == Phase::Commit && step.cause != Cause::Leftover
+    };
+    done.steps.iter().any(is_final)
+}
+
 /// Plans the undoing of what was done of `plan`.
 pub fn unwind(plan: &Plan, done: &Done, grace: Option<Duration>) -> Plan {
     let mut unwinding = Unwinding { plan, done, grace, steps: Vec::new() };
@@ -153,8 +162,9 @@ impl Unwinding<'_> {
         sorted.sort_by_key(|(n, ..)| *n);
         let mut starts_of: BTreeMap<usize, Vec<StepId>> = BTreeMap::new();
         for (index, replica, container) in sorted {
-            let mut after: Vec<StepId> = renamed.get(&container.id).copied().into_iter().collect();
-            after.extend(replica.as_ref().and_then(|r| removed.get(r)));
+            // Whatever is removed may hold a port that this one needs.
+            let mut after: Vec<StepId> = removed.values().copied().collect();
+            after.extend(renamed.get(&container.id));
             if let Some(unit) = self.plan.units.get(index) {
                 let gates = unit.gates.iter().filter_map(|g| g.on.unit());
                 after.extend(gates.flat_map(|u| starts_of.get(&u.index()).cloned().unwrap_or_default()));
