@@ -215,7 +215,7 @@ pub struct RunFinished {
 }
 
 /// One thing that failed, and what it took with it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     /// The service at the root.
     pub service: String,

@@ -113,9 +113,23 @@ impl Run {
         }
     }
 
+    /// Carries out the plan that undoes or ends what an earlier one began. A first request to end asks for nothing
+    /// else, so only a second one changes anything.
+    pub async fn put_back(&mut self, plan: Arc<Plan>, observed: Arc<Observed>) -> Driven {
+        self.putting_back = true;
+        let driven = self.drive(plan, observed, AfterReady::Finish).await;
+        self.putting_back = false;
+        driven
+    }
+
     fn request(&mut self, request: CancelRequest) -> Input {
         self.requested += 1;
         let forced = request == CancelRequest::Force || self.requested > 1;
+        if self.putting_back && !forced {
+            let message = "it is already being ended; once more, and it is killed".to_owned();
+            self.announce(EventKind::Warning { message });
+            return Input::Tick;
+        }
         Input::Cancel(if forced { CancelReason::Forced } else { CancelReason::Interrupt })
     }
 

@@ -24,6 +24,8 @@ pub struct Run {
     pub(super) requests: BoxStream<'static, CancelRequest>,
     /// Requests to end so far: the second one kills.
     pub(super) requested: u32,
+    /// What is driven undoes or ends what was driven before.
+    pub(super) putting_back: bool,
     /// Where containers that came up are told to, for whoever shows their logs.
     pub(super) followers: Option<mpsc::UnboundedSender<Followed>>,
     pub(super) watch: Watch,
@@ -59,6 +61,7 @@ impl Run {
             sinks: Vec::new(),
             requests,
             requested: 0,
+            putting_back: false,
             followers: None,
             watch: Watch::default(),
             details: BTreeMap::new(),

@@ -70,11 +70,8 @@ pub async fn end(
     };
     announce_start(run, label, &plan, &chosen);
     let driven = run.drive(plan, Arc::clone(&observed), AfterReady::Finish).await;
-    let mut outcome = driven.outcome;
-    // A failure that is about no service is something that an ending left behind.
-    let left: Vec<String> =
-        outcome.failures.iter().filter(|f| f.service.is_empty()).map(|f| f.reason.clone()).collect();
-    outcome.failures.retain(|f| !f.service.is_empty());
+    let outcome = driven.outcome;
+    let left = outcome.left;
     let verdict = if left.is_empty() || outcome.verdict != Verdict::Succeeded {
         outcome.verdict
     } else {

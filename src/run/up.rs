@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Ended, Keep, RunError, RunLabel, begin::announce_start, evidence, scope};
 use crate::{
     engine::EngineError,
-    event::{Aftermath, CancelReason, EventKind, RunFinished, Verdict},
+    event::{Aftermath, CancelReason, EventKind, Failure, RunFinished, Verdict},
     executor::{Driven, Run},
     plan::{self, ContainerRef, ContainerState, EndOptions, Observed, Plan, UpOptions},
     project::OnFailure,
@@ -63,8 +63,10 @@ pub async fn up(run: &mut Run, request: &UpRequest, keep: &dyn Keep) -> Result<E
             return Ok(ended(run, driven, Aftermath::Kept, Vec::new()));
         }
         options.images_fresh = true;
-        observed = observe(run).await?;
-        plan = plan::up(&project, &observed, &options).map_err(RunError::Plan)?;
+        (observed, plan) = match plan_again(run, &options).await {
+            Ok(again) => again,
+            Err(error) => return Err(not_planned(run, error)),
+        };
     }
     let plan = Arc::new(plan);
     let after = after_ready(request, &plan);
@@ -72,6 +74,31 @@ pub async fn up(run: &mut Run, request: &UpRequest, keep: &dyn Keep) -> Result<E
     evidence::fill(run, &plan, &mut driven).await;
     let (aftermath, left) = aftermath(run, request, &plan, &driven, ran_before, keep).await;
     Ok(ended(run, driven, aftermath, left))
+}
+
+/// The plan once images are what the policy asks for.
+async fn plan_again(run: &Run, options: &UpOptions) -> Result<(Arc<Observed>, Plan), RunError> {
+    let observed = observe(run).await?;
+    let plan = plan::up(run.project(), &observed, options).map_err(RunError::Plan)?;
+    Ok((observed, plan))
+}
+
+/// Ends the record of a run that got images and could do no more.
+fn not_planned(run: &mut Run, error: RunError) -> RunError {
+    let reason = match &error {
+        RunError::Engine(error) => error.message.clone(),
+        RunError::Plan(diagnostics) => diagnostics.first().map(|d| d.message.clone()).unwrap_or_default(),
+    };
+    let failure = Failure { reason, ..Failure::default() };
+    let finished = RunFinished {
+        verdict: Verdict::Failed,
+        aftermath: Aftermath::Kept,
+        failures: vec![failure],
+        degraded: Vec::new(),
+        left: Vec::new(),
+    };
+    run.announce(EventKind::RunFinished(finished));
+    error
 }
 
 async fn observe(run: &Run) -> Result<Arc<Observed>, EngineError> {
@@ -163,6 +190,11 @@ async fn follow(
     let options = EndOptions { grace, orphans: false, cores: request.options.cores, ..EndOptions::default() };
     let (next, observed, aftermath) = match policy {
         OnFailure::Keep => return (Aftermath::Kept, Vec::new()),
+        OnFailure::Rollback if plan::is_past_undoing(plan, &driven.done) => {
+            let message = "what ran before is gone since everything was ready: nothing is rolled back";
+            run.announce(EventKind::Warning { message: message.to_owned() });
+            return (Aftermath::Kept, Vec::new());
+        }
         OnFailure::Rollback => {
             let created: Vec<ContainerRef> = driven.done.created.values().cloned().collect();
             evidence::keep(run, keep, &created, driven).await;
@@ -183,11 +215,11 @@ async fn follow(
             }
         }
     };
-    let undone = run.drive(Arc::new(next), observed, AfterReady::Finish).await;
+    let undone = run.put_back(Arc::new(next), observed).await;
     if undone.outcome.reason == Some(CancelReason::Forced) {
         return kill(run, request).await;
     }
-    let left: Vec<String> = undone.outcome.failures.iter().map(|f| f.reason.clone()).collect();
+    let left = undone.outcome.left;
     let interrupted = undone.outcome.reason.is_some();
     if left.is_empty() && !interrupted { (aftermath, left) } else { (Aftermath::Stuck, left) }
 }
@@ -201,12 +233,14 @@ async fn kill(run: &mut Run, request: &UpRequest) -> (Aftermath, Vec<String>) {
     let options = EndOptions { cores: request.options.cores, ..EndOptions::default() };
     let plan = plan::kill(run.project(), &observed, &options);
     let killed = run.drive(Arc::new(plan), observed, AfterReady::Finish).await;
-    let left: Vec<String> = killed.outcome.failures.iter().map(|f| f.reason.clone()).collect();
+    let left = killed.outcome.left;
     (if left.is_empty() { Aftermath::Stopped } else { Aftermath::Stuck }, left)
 }
 
-fn ended(run: &mut Run, driven: Driven, aftermath: Aftermath, left: Vec<String>) -> Ended {
-    let outcome = driven.outcome;
+fn ended(run: &mut Run, driven: Driven, aftermath: Aftermath, mut left: Vec<String>) -> Ended {
+    let mut outcome = driven.outcome;
+    left.splice(0..0, outcome.left);
+    outcome.left = Vec::new();
     let finished = RunFinished {
         verdict: outcome.verdict,
         aftermath,

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     event::{CancelReason, Dependent, EventKind, Failure, StepAction, Verdict},
-    plan::{Action, Phase, StepId, UnitId},
+    plan::{Action, Found, Phase, StepId, UnitId},
     project::{Require, go_duration},
     time::Elapsed,
 };
@@ -62,6 +62,9 @@ impl Scheduler {
                 self.fail_waiting(id, &why);
             }
         }
+        if self.troubles.iter().all(|t| t.left) {
+            self.trouble(None, why, None, true);
+        }
         self.cancel(CancelReason::Timeout);
     }
 
@@ -101,7 +104,8 @@ impl Scheduler {
     pub(super) fn conclude(&mut self) -> bool {
         let fatal = (0u32..).zip(&self.units).any(|(n, u)| u.is_failed() && self.is_fatal(UnitId(n)));
         let broken = self.troubles.iter().any(|t| t.unit.is_none() && !t.left);
-        if (fatal || broken) && self.cancel.is_none() {
+        // While the last steps are done nothing can be put back any more: a failure acts after them.
+        if (fatal || broken) && self.cancel.is_none() && self.course != Course::Committing {
             self.cancel(CancelReason::Failure);
         }
         if self.cancel.is_some() {
@@ -112,11 +116,8 @@ impl Scheduler {
         }
         match self.course {
             Course::Running if self.is_all_ready() => self.commit(),
-            Course::Committing if self.is_done(Phase::Commit) => match self.after_ready {
-                AfterReady::Finish => self.finish(),
-                AfterReady::Watch(_) => self.course = Course::Watching,
-            },
-            Course::Watching if self.is_all_over() => self.finish(),
+            Course::Committing if self.is_done(Phase::Commit) => self.course = Course::Watching,
+            Course::Watching if self.after_ready == AfterReady::Finish || self.is_all_over() => self.finish(),
             Course::New | Course::Running | Course::Committing | Course::Watching | Course::Over => {
                 debug_assert!(!self.is_stuck(), "nothing under way, nothing due, and not over: {self:?}");
                 return false;
@@ -130,11 +131,9 @@ impl Scheduler {
             && self.lanes.total() == 0
             && self.units.iter().zip(&self.plan.units).all(|(run, unit)| {
                 // Created and not to be started (`--no-start`) is all that was asked for.
-                run.is_settled()
-                    || unit
-                        .replicas
-                        .iter()
-                        .all(|r| r.start.is_none() && r.found == crate::plan::Found::ToStart)
+                run.replicas.iter().zip(&unit.replicas).all(|(run, planned)| {
+                    run.is_settled() || (planned.start.is_none() && planned.found == Found::ToStart)
+                })
             })
     }
 
@@ -203,6 +202,7 @@ impl Scheduler {
             was_ready: self.was_ready,
             reason: self.cancel,
             failures: self.failures(),
+            left: self.troubles.iter().filter(|t| t.left).map(|t| t.reason.clone()).collect(),
             degraded: self.degraded(),
             exits: self.exits.clone(),
         }
@@ -218,7 +218,7 @@ impl Scheduler {
             health: Vec::new(),
             timed_out: trouble.timed_out,
         };
-        self.troubles.iter().map(failure).collect()
+        self.troubles.iter().filter(|t| !t.left).map(failure).collect()
     }
 
     /// Units that were not started because of this one, the nearest first.

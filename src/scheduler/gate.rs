@@ -82,7 +82,7 @@ impl UnitRun {
 
     /// Nothing more becomes of it before ready.
     pub(super) fn is_settled(&self) -> bool {
-        self.replicas.iter().all(|r| r.is_ready() || matches!(r.life, Life::Failed | Life::Skipped))
+        self.replicas.iter().all(ReplicaRun::is_settled)
     }
 }
 
@@ -190,25 +190,40 @@ impl Scheduler {
     }
 
     /// Gives a unit up: what has not begun of it is skipped.
-    fn break_unit(&mut self, id: UnitId, broken: Broken) {
+    pub(super) fn break_unit(&mut self, id: UnitId, broken: Broken) {
+        if self.units[id.index()].broken.is_some() {
+            return;
+        }
         for place in 0..self.units[id.index()].replicas.len() {
             if self.run_of(id, place).life == Life::Waiting {
                 self.run_of(id, place).life = Life::Skipped;
                 self.show(id, place, ServiceState::Skipped, &broken.why);
             }
         }
+        let why = broken.why.clone();
         self.units[id.index()].broken = Some(broken);
-        self.skip_steps(id);
+        for step in self.units[id.index()].steps.clone() {
+            self.skip_step(step, &why);
+        }
         self.unit_changed(id);
     }
 
-    /// Steps of a unit that have not begun will not be done.
-    pub(super) fn skip_steps(&mut self, id: UnitId) {
+    /// Steps of a replica that have not begun will not be done.
+    pub(super) fn skip_steps(&mut self, id: UnitId, place: usize, why: &str) {
+        let plan = std::sync::Arc::clone(&self.plan);
         for step in self.units[id.index()].steps.clone() {
-            if self.steps[step.index()].state == StepState::Blocked {
-                self.steps[step.index()].state = StepState::Skipped;
-                self.ready.remove(&step);
+            let replica = plan.steps[step.index()].action.replica();
+            if replica.and_then(|r| self.find_place(id, r)) == Some(place) {
+                self.skip_step(step, why);
             }
+        }
+    }
+
+    fn skip_step(&mut self, step: StepId, why: &str) {
+        if self.steps[step.index()].state == StepState::Blocked {
+            self.steps[step.index()].state = StepState::Skipped;
+            self.ready.remove(&step);
+            self.pass_over(step, why);
         }
     }
 

@@ -130,6 +130,8 @@ pub struct Outcome {
     pub reason: Option<CancelReason>,
     /// What failed; log lines are not filled in.
     pub failures: Vec<Failure>,
+    /// What was to be removed or put back and was not, with the reason.
+    pub left: Vec<String>,
     /// Services that are not as they should be.
     pub degraded: Vec<String>,
     /// Containers that exited, with their codes, in the order in which they did.

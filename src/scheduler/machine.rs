@@ -9,7 +9,7 @@ use super::{
     AfterReady, ContainerChange, Effect, Input, Outcome, Owner, StepFailure, StepOutput,
     agenda::{Agenda, Timer},
     finish::Trouble,
-    gate::UnitRun,
+    gate::{Broken, UnitRun},
     lane::{Lane, Lanes},
     replica::ReplicaRun,
     wave::WaveRun,
@@ -358,16 +358,6 @@ impl Scheduler {
                 let place = self.place(unit, replica);
                 self.start_failed(now, unit, place, message.to_owned(), None, false);
             }
-            (
-                Action::CreateContainer { replica, .. }
-                | Action::RenameContainer { replica, .. }
-                | Action::RemoveContainer { replica: Some(replica), .. }
-                | Action::StopContainer { replica: Some(replica), .. },
-                Some(unit),
-            ) => {
-                let place = self.place(unit, replica);
-                self.fail(unit, place, message.to_owned(), None, false);
-            }
             (Action::RemoveNetwork { .. } | Action::RemoveVolume { .. } | Action::RemoveImage { .. }, _) => {
                 self.announce(EventKind::Warning { message: message.to_owned() });
                 self.left_behind(&step.action, message);
@@ -378,7 +368,42 @@ impl Scheduler {
                 self.left_behind(&step.action, message);
                 self.release(id);
             }
-            _ => self.fail_dependents(id, message),
+            (action, Some(unit)) => {
+                let place = action.replica().and_then(|replica| self.find_place(unit, replica));
+                // What is left of a replica that is not wanted any more stands in the way of all.
+                let all = 0..plan.units[unit.index()].replicas.len();
+                for place in place.map_or(all, |place| place..place + 1) {
+                    self.fail(unit, place, message.to_owned(), None, false);
+                }
+                self.pass_over(id, message);
+            }
+            (_, None) => self.fail_dependents(id, message),
+        }
+    }
+
+    /// A step of a unit will not be done: what waits for it in other replicas and units must not wait for ever.
+    pub(super) fn pass_over(&mut self, id: StepId, message: &str) {
+        let plan = Arc::clone(&self.plan);
+        let step = &plan.steps[id.index()];
+        let Some(own) = step.unit else { return };
+        for dependent in self.steps[id.index()].dependents.clone() {
+            let waits = &plan.steps[dependent.index()];
+            let (Some(unit), StepState::Blocked) = (waits.unit, self.steps[dependent.index()].state) else {
+                continue;
+            };
+            if unit == own {
+                if let Some(place) = waits.action.replica().and_then(|r| self.find_place(unit, r)) {
+                    self.fail(unit, place, message.to_owned(), None, false);
+                }
+            } else if matches!(step.action, Action::StopContainer { .. }) {
+                // It was to be stopped first, for its own sake.
+                let run = &mut self.steps[dependent.index()];
+                run.waiting = run.waiting.saturating_sub(1);
+                self.queue(dependent);
+            } else {
+                let why = format!("`{}` failed", plan.units[own.index()].service);
+                self.break_unit(unit, Broken { because: Some(own), why });
+            }
         }
     }
 
@@ -439,12 +464,14 @@ impl Scheduler {
         }
     }
 
+    /// The place of a replica that the unit has.
     pub(super) fn place(&self, unit: UnitId, replica: &Replica) -> usize {
-        let replicas = &self.plan.units[unit.index()].replicas;
-        replicas
-            .iter()
-            .position(|r| r.number == replica.number)
-            .expect("a step's replica is one of its unit's")
+        self.find_place(unit, replica).expect("a replica that is created or started is one of its unit's")
+    }
+
+    /// The place of a replica; `None` where the unit does not want it any more.
+    pub(super) fn find_place(&self, unit: UnitId, replica: &Replica) -> Option<usize> {
+        self.plan.units[unit.index()].replicas.iter().position(|r| r.number == replica.number)
     }
 
     pub(super) fn replica_name(&self, unit: UnitId, place: usize) -> Replica {

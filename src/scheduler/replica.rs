@@ -81,6 +81,11 @@ impl ReplicaRun {
         }
     }
 
+    /// Nothing more becomes of it before ready.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_ready() || matches!(self.life, Life::Failed | Life::Skipped)
+    }
+
     /// Whether a stage of that name has passed.
     pub(super) fn has_passed(&self, stage: &str) -> bool {
         self.monitor.as_ref().is_some_and(|m| m.stage_passed(stage))
@@ -205,7 +210,11 @@ impl Scheduler {
                 if let Some(index) = unit {
                     let unit = UnitId(u32::try_from(index).expect("fewer than 2^32 units"));
                     let place = self.place(unit, replica);
-                    return self.come_up(now, unit, place);
+                    // One that was given up while the engine was at it stays given up.
+                    if self.run_of(unit, place).life == Life::Starting {
+                        self.come_up(now, unit, place);
+                    }
+                    return;
                 }
                 let id = existing.as_ref().map(|c| c.id.clone());
                 return self.announce(EventKind::Service {
@@ -250,7 +259,9 @@ impl Scheduler {
             }
             // What is to exit with 0 is not ready before it has.
             None if self.plan.units[id.index()].oneshot => {
-                self.show(id, place, ServiceState::Probing, "runs to its end")
+                let limit = self.plan.units[id.index()].start.timeout.map(|t| first_try + t);
+                self.agenda.set(Self::owner_timer(Owner::Replica(id, place)), limit);
+                self.show(id, place, ServiceState::Probing, "runs to its end");
             }
             None => self.become_ready(id, place, ServiceState::Ready, ""),
         }
@@ -282,7 +293,8 @@ impl Scheduler {
         // Without any limit a monitor still needs a moment: one that no run reaches.
         let far = Duration::from_secs(10 * 365 * 24 * 3600);
         let own = timeout.map(|t| from + t);
-        let run = self.plan.limits.timeout.map(|t| Elapsed::ZERO + t);
+        // The time for the whole start is over once everything was ready.
+        let run = self.plan.limits.timeout.filter(|_| !self.was_ready).map(|t| Elapsed::ZERO + t);
         own.into_iter().chain(run).min().unwrap_or(Elapsed::ZERO + far)
     }
 
@@ -293,13 +305,29 @@ impl Scheduler {
         {
             return self.try_again(id, place);
         }
-        let Some(monitor) = self.monitor_mut(owner) else { return };
+        let Some(monitor) = self.monitor_mut(owner) else {
+            return self.one_shot_timed_out(now, owner);
+        };
         let (orders, changes) = monitor.poll(now);
         self.changed(now, owner, changes);
         for Order::Probe(probe) in orders {
             self.order(now, owner, probe);
         }
         self.set_timer(owner);
+    }
+
+    /// What runs to its end has no monitor; only its time is looked at.
+    fn one_shot_timed_out(&mut self, now: Elapsed, owner: Owner) {
+        let Owner::Replica(id, place) = owner else { return };
+        let unit = &self.plan.units[id.index()];
+        let (oneshot, timeout) = (unit.oneshot, unit.start.timeout);
+        let run = self.run_of(id, place);
+        let runs = run.life == Life::Up && !run.is_ready();
+        let (Some(timeout), Some(first_try)) = (timeout, run.first_try) else { return };
+        if oneshot && runs && now >= first_try + timeout {
+            let why = format!("did not end within {}", go_duration(timeout));
+            self.start_failed(now, id, place, why, None, true);
+        }
     }
 
     fn set_timer(&mut self, owner: Owner) {
@@ -427,6 +455,7 @@ impl Scheduler {
         let run = self.run_of(id, place);
         run.was_ready = true;
         run.attempt = 0;
+        run.first_try = None;
         // The engine goes on with its own check and tells; probing beside it would only cost.
         if trusts_engine || !watches {
             run.monitor = None;
@@ -455,7 +484,13 @@ impl Scheduler {
         let run = self.run_of(id, place);
         match (change, run.life) {
             (ContainerChange::OutOfMemory, _) => run.out_of_memory = true,
-            (ContainerChange::Started, Life::Starting) => run.seen_start = true,
+            (ContainerChange::Started, Life::Starting) => {
+                run.seen_start = true;
+                // The engine started it again before it answered.
+                if run.early_exit.take().is_some() {
+                    run.early_exits += 1;
+                }
+            }
             (ContainerChange::Started, Life::Up) => {
                 // The engine started it again after an exit.
                 let again = run.seen_start && run.shown == ServiceState::Restarting;
@@ -582,8 +617,8 @@ impl Scheduler {
         run.monitor = None;
         self.agenda.set(Self::owner_timer(Owner::Replica(id, place)), None);
         self.show(id, place, ServiceState::Failed, &why);
-        self.trouble(Some(id), why, code, timed_out);
-        self.skip_steps(id);
+        self.trouble(Some(id), why.clone(), code, timed_out);
+        self.skip_steps(id, place, &why);
         self.unit_changed(id);
     }
 

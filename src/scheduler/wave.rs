@@ -90,12 +90,17 @@ impl Scheduler {
         let timeout = self.plan.waves[wave].timeout.unwrap_or_default();
         let text = crate::project::go_duration(timeout);
         let mut by = None;
-        for unit in self.critical_units(wave) {
+        let critical = self.critical_units(wave);
+        // What is not critical cannot fail a wave, but where there is nothing else its time is over too.
+        let late = if critical.is_empty() { self.plan.waves[wave].units.clone() } else { critical };
+        for unit in late {
             if !self.units[unit.index()].is_settled() {
                 by = by.or(Some(unit));
                 self.fail_waiting(unit, &format!("not ready when the {text} of wave `{name}` were over"));
             }
         }
-        self.fail_wave(wave, format!("not ready within {text}"), by);
+        if !self.critical_units(wave).is_empty() {
+            self.fail_wave(wave, format!("not ready within {text}"), by);
+        }
     }
 }
