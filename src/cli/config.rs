@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::{
     CliError, Exit, Invocation,
     args::{ConfigArgs, ConfigFormat},
+    settings,
 };
 use crate::{
     compose::{self, LoadOptions, tree::Node, yaml},
@@ -25,6 +26,7 @@ use crate::{
 /// The files are wrong, a service is unknown, or the output cannot be written.
 pub(super) fn run(invocation: &Invocation, args: &ConfigArgs) -> Result<Exit, CliError> {
     let text = match list(invocation, args)? {
+        _ if args.effective => effective(invocation, args)?,
         Some(lines) => lines.into_iter().map(|line| line + "\n").collect(),
         None => model(invocation, args)?,
     };
@@ -110,6 +112,16 @@ fn list(invocation: &Invocation, args: &ConfigArgs) -> Result<Option<Vec<String>
         return Ok(None);
     };
     Ok(Some(lines))
+}
+
+/// The settings of `x-orch`, and where each came from.
+fn effective(invocation: &Invocation, args: &ConfigArgs) -> Result<String, CliError> {
+    let mut project = load(invocation, &options(invocation, args, &args.services))?;
+    let settings = settings::settle(&mut project, &settings::Flags::new())?;
+    Ok(match args.format {
+        ConfigFormat::Json => format!("{:#}\n", settings::json(&settings)),
+        ConfigFormat::Yaml => settings::text(&settings),
+    })
 }
 
 /// Services, each behind what it depends on.

@@ -25,6 +25,7 @@ mod plugin;
 mod ps;
 mod scope;
 mod session;
+mod settings;
 mod table;
 mod up;
 mod version;

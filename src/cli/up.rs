@@ -6,9 +6,10 @@ use tokio::sync::mpsc;
 
 use super::{
     CliError, Exit, Invocation,
-    args::{MaxParallel, UpArgs},
+    args::UpArgs,
     follow::Follow,
     session::{Session, Shown},
+    settings,
 };
 use crate::{
     engine::{
@@ -78,11 +79,11 @@ pub(super) async fn run(invocation: &Invocation, args: &UpArgs) -> Result<Exit, 
     Ok(code.unwrap_or(exit))
 }
 
-/// The project with what the command line says on top.
+/// The project with what the command line and the environment say on top.
 ///
 /// # Errors
 ///
-/// The files are wrong, or the command line names a service that they do not have.
+/// The files or the environment are wrong, or the command line names a service that they do not have.
 pub(super) fn project(invocation: &Invocation, args: &UpArgs) -> Result<Project, CliError> {
     let mut project = invocation.load(&invocation.load_options(&args.services))?;
     project.apply_default_platform();
@@ -95,21 +96,10 @@ pub(super) fn project(invocation: &Invocation, args: &UpArgs) -> Result<Project,
     if args.no_deps && !args.services.is_empty() {
         project.services.retain(|name, _| args.services.contains(name));
     }
-    let orch = &mut project.orch;
-    if let Some(policy) = args.on_failure {
-        orch.on_failure = policy.into();
-    }
-    if let Some(mode) = args.mode {
-        orch.startup.mode = Some(mode.into());
-    }
-    if let Some(parallel) = args.max_parallel {
-        orch.startup.max_parallel = match parallel {
-            MaxParallel::Auto => None,
-            MaxParallel::Limit(n) => Some(n),
-        };
-    }
-    let timeout = args.start_timeout.or(orch.startup.timeout).unwrap_or(START_TIMEOUT);
-    orch.startup.timeout = Some(args.wait_timeout.map_or(timeout, |wait| wait.min(timeout)));
+    settings::settle(&mut project, &settings::flags(args))?;
+    let startup = &mut project.orch.startup;
+    let timeout = startup.timeout.unwrap_or(START_TIMEOUT);
+    startup.timeout = Some(args.wait_timeout.map_or(timeout, |wait| wait.min(timeout)));
     Ok(project)
 }
 

@@ -39,37 +39,17 @@ pub struct UpArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub wait_timeout: Option<Duration>,
 
-    /// What to do when something critical fails
-    #[arg(
-        long,
-        value_name = "POLICY",
-        value_enum,
-        env = "DOCKER_ORCH_ON_FAILURE",
-        hide_env_values = true,
-        help_heading = "Start-up"
-    )]
+    /// What to do when something critical fails [env: `DOCKER_ORCH_ON_FAILURE`]
+    #[arg(long, value_name = "POLICY", value_enum, help_heading = "Start-up")]
     pub on_failure: Option<OnFailureArg>,
-    /// Start at most this many containers at once; `auto` follows what the engine sustains
-    #[arg(
-        long,
-        value_name = "N",
-        env = "DOCKER_ORCH_MAX_PARALLEL",
-        hide_env_values = true,
-        help_heading = "Start-up"
-    )]
+    /// Start at most this many containers at once; `auto` follows what the engine sustains [env: `DOCKER_ORCH_MAX_PARALLEL`]
+    #[arg(long, value_name = "N", help_heading = "Start-up")]
     pub max_parallel: Option<MaxParallel>,
-    /// Let the whole start take at most this long
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration, env = "DOCKER_ORCH_TIMEOUT", hide_env_values = true, help_heading = "Start-up")]
+    /// Let the whole start take at most this long [env: `DOCKER_ORCH_TIMEOUT`]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = "Start-up")]
     pub start_timeout: Option<Duration>,
-    /// What decides the order of starts
-    #[arg(
-        long,
-        value_name = "MODE",
-        value_enum,
-        env = "DOCKER_ORCH_MODE",
-        hide_env_values = true,
-        help_heading = "Start-up"
-    )]
+    /// What decides the order of starts [env: `DOCKER_ORCH_MODE`]
+    #[arg(long, value_name = "MODE", value_enum, help_heading = "Start-up")]
     pub mode: Option<ModeArg>,
     /// Write every event to this file, one JSON object per line
     #[arg(long, value_name = "FILE", help_heading = "Start-up")]

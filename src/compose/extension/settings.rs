@@ -11,7 +11,7 @@ use super::{keys, wave};
 use crate::{
     compose::{source::Environment, units},
     diagnostic::{Diagnostic, did_you_mean},
-    project::{Mode, OnFailure, Project, Service, go_duration},
+    project::{Mode, OnFailure, Project, Service, StartPolicy, go_duration},
 };
 
 /// Before the name of every variable.
@@ -36,7 +36,7 @@ pub struct SettingKind {
 pub const SETTINGS: [SettingKind; 5] = [
     setting("startup.mode", "mode", "DOCKER_ORCH_MODE", "graph, or waves where waves are given"),
     setting("startup.max_parallel", "max-parallel", "DOCKER_ORCH_MAX_PARALLEL", "auto"),
-    setting("startup.timeout", "timeout", "DOCKER_ORCH_TIMEOUT", "5m0s"),
+    setting("startup.timeout", "start-timeout", "DOCKER_ORCH_TIMEOUT", "5m0s"),
     setting("on_failure", "on-failure", "DOCKER_ORCH_ON_FAILURE", "rollback"),
     setting("rollback.window", "rollback-window", "DOCKER_ORCH_ROLLBACK_WINDOW", "0s"),
 ];
@@ -119,8 +119,35 @@ pub fn apply(
         let value = read(project, kind.name).unwrap_or_else(|| default(project, kind));
         settings.push(Setting { name: kind.name.to_owned(), value, origin });
     }
+    let mut in_file = of_services(project);
     services(project, environment, &mut settings)?;
+    in_file.retain(|known| settings.iter().all(|setting| setting.name != known.name));
+    settings.extend(in_file);
     Ok(settings)
+}
+
+/// What the file says of services, where it is not the default.
+fn of_services(project: &Project) -> Vec<Setting> {
+    let plain = StartPolicy::default();
+    let mut settings = Vec::new();
+    for service in project.services.values() {
+        let (start, critical) = (&service.orch.start, service.orch.critical);
+        let said = |differs: bool, text: String| differs.then_some(text);
+        for (name, value) in [
+            ("start.timeout", start.timeout.map(go_duration)),
+            ("start.retries", said(start.retries != plain.retries, start.retries.to_string())),
+            ("start.backoff", said(start.backoff != plain.backoff, go_duration(start.backoff))),
+            (
+                "start.max_backoff",
+                said(start.max_backoff != plain.max_backoff, go_duration(start.max_backoff)),
+            ),
+            ("critical", said(!critical, critical.to_string())),
+        ] {
+            let name = format!("services.{}.{name}", service.name);
+            settings.extend(value.map(|value| Setting { name, value, origin: Origin::File }));
+        }
+    }
+    settings
 }
 
 /// The settings of services, which only the environment gives.
@@ -300,10 +327,23 @@ mod tests {
     fn a_variable_reaches_one_service() {
         let variables = environment(&[("DOCKER_ORCH_SERVICE_MODEL_MANAGER_TIMEOUT", "10m")]);
         let mut project = project();
+        project.services["model-manager"].orch.start.timeout = Some(Duration::from_secs(7));
+        project.services["web"].orch.critical = false;
         let settings = apply(&mut project, &IndexMap::new(), &variables).unwrap();
         assert_eq!(project.services["model-manager"].orch.start.timeout, Some(Duration::from_mins(10)));
         assert_eq!(project.services["web"].orch.start.timeout, None);
-        assert_eq!(settings.last().unwrap().name, "services.model-manager.start.timeout");
+        let of_services: Vec<_> = settings[SETTINGS.len()..]
+            .iter()
+            .map(|s| format!("{} = {} ({:?})", s.name, s.value, s.origin))
+            .collect();
+        assert_eq!(
+            of_services,
+            [
+                "services.model-manager.start.timeout = 10m0s \
+                 (Environment(\"DOCKER_ORCH_SERVICE_MODEL_MANAGER_TIMEOUT\"))",
+                "services.web.critical = false (File)",
+            ]
+        );
     }
 
     #[test]
