@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use super::{answer::short, prober::Answer};
-use crate::engine::{Engine, ExecRequest};
+use super::{
+    answer::short,
+    prober::{Answer, no_answer},
+};
+use crate::engine::{Engine, EngineErrorKind, ExecRequest};
 
 /// Runs it, and keeps the last line that it printed.
 pub(super) async fn ask(engine: &dyn Engine, container: &str, command: &[String], limit: Duration) -> Answer {
@@ -13,6 +16,8 @@ pub(super) async fn ask(engine: &dyn Engine, container: &str, command: &[String]
             let said = last_line(&output.output).map(|line| format!(": {line}")).unwrap_or_default();
             Answer::new(output.code == 0, format!("exit {}{said}", output.code))
         }
+        // The engine gives up at the same moment as the prober: the same words, whoever is first.
+        Err(error) if error.kind == EngineErrorKind::TimedOut => Answer::new(false, no_answer(limit)),
         Err(error) => Answer::new(false, error.to_string()),
     }
 }

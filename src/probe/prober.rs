@@ -105,7 +105,7 @@ impl Prober {
         let began = Instant::now();
         let answer = match timeout(check.timeout, self.ask(check, target)).await {
             Ok(answer) => answer,
-            Err(_) => Answer::new(false, format!("no answer within {}", words(check.timeout))),
+            Err(_) => Answer::new(false, no_answer(check.timeout)),
         };
         let Answer { passed, detail, report } = answer;
         ProbeResult { passed, detail, took: began.elapsed(), report }
@@ -184,6 +184,11 @@ fn peer(target: &Target, name: &str, stage: Option<&str>) -> Answer {
         }
         (Some(_), Some(stage)) => Answer::new(false, format!("{name} has not passed {stage}")),
     }
+}
+
+/// What is said when a probe's time is over.
+pub(super) fn no_answer(limit: Duration) -> String {
+    format!("no answer within {}", words(limit))
 }
 
 /// A timeout in words: `3s`, `0.5s`.

@@ -134,7 +134,9 @@ async fn details(
             details.entry(service.to_owned()).or_default().push((container.number(), Arc::new(detail)));
         }
     }
-    details.values_mut().for_each(|found| found.sort_by_key(|(number, _)| *number));
+    for found in details.values_mut() {
+        found.sort_by_key(|(number, _)| *number);
+    }
     Ok(details)
 }
 
@@ -249,7 +251,7 @@ fn tell(patients: &[Patient<'_>], peers: &mut BTreeMap<String, Peer>) {
     for (name, peer) in peers {
         let own = || patients.iter().filter(|patient| patient.service.name == *name);
         peer.ready = own().all(|patient| patient.state().status() != Status::Unhealthy);
-        let passed = own().flat_map(|patient| patient.statuses());
+        let passed = own().flat_map(Patient::statuses);
         let passed = passed.filter(|(_, status)| *status != Status::Unhealthy);
         peer.stages = passed.map(|(stage, _)| stage.name.clone()).collect();
     }

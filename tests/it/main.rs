@@ -7,6 +7,7 @@ mod contract;
 mod docker;
 mod docker_engine;
 mod examples;
+mod probes;
 mod random;
 mod scenarios;
 mod support;
