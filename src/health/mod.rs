@@ -18,7 +18,7 @@
 //! ```
 //!
 //! Until it is ready a container is probed eagerly: all checks of the current stage at once, and again after a
-//! pause that grows from 20 ms to 500 ms. `interval` counts only from then on.
+//! pause that grows from 20 ms to 100 ms. `interval` counts only from then on.
 
 mod look;
 mod monitor;

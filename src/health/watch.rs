@@ -11,7 +11,7 @@ use crate::{
 /// The shortest pause between two probes of one check.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// The longest pause during start-up, unless the probe itself is slow.
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a check's results say of it.
 #[derive(Debug, Clone, PartialEq)]
