@@ -10,12 +10,13 @@ use std::{
 };
 
 use futures::{StreamExt as _, stream};
+use tokio::sync::mpsc;
 
 use super::{CliError, Exit, Invocation};
 use crate::{
     engine::Engine,
     event::Sink,
-    executor::{Run, SignalSources, Signals},
+    executor::{Run, Signals},
     journal::{Bundle, Journal, RunFolder, SavedContainer, retain, rfc3339, run_id, state_dir},
     probe::Prober,
     project::Project,
@@ -118,18 +119,40 @@ fn terminal_size() -> (usize, usize) {
     }
 }
 
+/// Requests to end, for the run; the third one ends the program, whatever it waits for.
 fn signals(
     invocation: &Invocation,
 ) -> Result<futures::stream::BoxStream<'static, crate::executor::CancelRequest>, CliError> {
-    let socket = invocation.env("DOCKER_CLI_PLUGIN_SOCKET").map(str::to_owned);
-    let sources = SignalSources { watch_parent: socket.is_some(), socket };
-    let signals = Signals::listen(&sources)
+    let mut signals = Signals::listen(&invocation.signal_sources())
         .map_err(|e| CliError::failed("failed to listen to signals").caused_by(&e))?;
-    let next = |mut signals: Signals| async move {
-        let request = signals.next().await;
-        Some((request, signals))
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let again = invocation.again();
+    // On its own: a run that waits for an engine without an answer hears nothing.
+    tokio::spawn(async move {
+        for asked in 1u32.. {
+            let request = signals.next().await;
+            if asked > 2 {
+                give_up(&again);
+            }
+            // A run that is over needs no request; the words after it may still take a while.
+            sender.send(request).ok();
+        }
+    });
+    let next = |mut receiver: mpsc::UnboundedReceiver<_>| async move {
+        let request = receiver.recv().await?;
+        Some((request, receiver))
     };
-    Ok(stream::unfold(signals, next).boxed())
+    Ok(stream::unfold(receiver, next).boxed())
+}
+
+/// Ends at once. What the engine was asked for may still be done; the next `up` or `down` finishes the job.
+fn give_up(again: &str) -> ! {
+    let words = format!(
+        "\r\ninterrupted three times: left as it is\nhint: `{again} down` removes what is left, `{again} up` goes on\n"
+    );
+    // Nobody is left to tell when standard error is closed.
+    drop(io::stderr().write_all(words.as_bytes()));
+    std::process::exit(Exit::Interrupted.code().into())
 }
 
 /// The record of a run. A run without one goes on, and says so.
