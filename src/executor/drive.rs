@@ -147,7 +147,7 @@ impl Run {
             match effect {
                 Effect::Announce(kind) => self.announce(kind),
                 Effect::Perform(step) => self.perform(drive, step),
-                Effect::Probe(order) => self.probe(drive, order),
+                Effect::Probe(order) => self.probe(drive, *order),
                 Effect::Finish(finished) => outcome = Some(finished),
             }
         }

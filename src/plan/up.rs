@@ -22,6 +22,7 @@ use crate::{
 
 /// What the user asked of `up` beyond the files.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "one switch is one flag of the command")]
 pub struct UpOptions {
     /// When containers are recreated.
     pub recreate: Recreate,

@@ -72,7 +72,8 @@ pub async fn up(run: &mut Run, request: &UpRequest, keep: &dyn Keep) -> Result<E
     let after = after_ready(request, &plan);
     let mut driven = run.drive(Arc::clone(&plan), observed, after).await;
     evidence::fill(run, &plan, &mut driven).await;
-    let (aftermath, left) = aftermath(run, request, &plan, &driven, ran_before, keep).await;
+    let start = Start { request, plan: &plan, driven: &driven, ran_before, keep };
+    let (aftermath, left) = aftermath(run, &start).await;
     Ok(ended(run, driven, aftermath, left))
 }
 
@@ -126,24 +127,27 @@ fn after_ready(request: &UpRequest, plan: &Plan) -> AfterReady {
     })
 }
 
-/// What follows from how the start went: done, and what it could not do.
-async fn aftermath(
-    run: &mut Run,
-    request: &UpRequest,
-    plan: &Plan,
-    driven: &Driven,
+/// A start that is over, and what it was asked.
+struct Start<'a> {
+    request: &'a UpRequest,
+    plan: &'a Plan,
+    driven: &'a Driven,
+    /// Something of the project ran before.
     ran_before: bool,
-    keep: &dyn Keep,
-) -> (Aftermath, Vec<String>) {
+    keep: &'a dyn Keep,
+}
+
+/// What follows from how the start went: done, and what it could not do.
+async fn aftermath(run: &mut Run, start: &Start<'_>) -> (Aftermath, Vec<String>) {
+    let Start { request, driven, ran_before, .. } = *start;
     let what = match (driven.outcome.reason, driven.outcome.verdict) {
         (None, Verdict::Succeeded) => return (Aftermath::Kept, Vec::new()),
         (Some(CancelReason::Forced), _) => Follow::Kill,
-        (Some(CancelReason::ContainerExited), _) => Follow::Policy(OnFailure::Stop),
         // Interrupted on the way: a project that ran before runs again, a new one is stopped, as Compose does.
         (Some(CancelReason::Interrupt), _) if ran_before && !driven.outcome.was_ready => {
             Follow::Policy(OnFailure::Rollback)
         }
-        (Some(CancelReason::Interrupt), _) => Follow::Policy(OnFailure::Stop),
+        (Some(CancelReason::Interrupt | CancelReason::ContainerExited), _) => Follow::Policy(OnFailure::Stop),
         (Some(CancelReason::Failure | CancelReason::Timeout) | None, _) => Follow::Policy(request.on_failure),
     };
     match what {
@@ -154,7 +158,7 @@ async fn aftermath(
             {
                 announce_policy(run, policy, driven);
             }
-            follow(run, request, plan, driven, policy, keep).await
+            follow(run, start, policy).await
         }
     }
 }
@@ -178,14 +182,8 @@ fn announce_policy(run: &mut Run, policy: OnFailure, driven: &Driven) {
     run.announce(EventKind::Unwinding { policy: policy.to_owned(), reason });
 }
 
-async fn follow(
-    run: &mut Run,
-    request: &UpRequest,
-    plan: &Plan,
-    driven: &Driven,
-    policy: OnFailure,
-    keep: &dyn Keep,
-) -> (Aftermath, Vec<String>) {
+async fn follow(run: &mut Run, start: &Start<'_>, policy: OnFailure) -> (Aftermath, Vec<String>) {
+    let Start { request, plan, driven, keep, .. } = *start;
     let grace = request.options.stop_grace;
     let options = EndOptions { grace, orphans: false, cores: request.options.cores, ..EndOptions::default() };
     let (next, observed, aftermath) = match policy {

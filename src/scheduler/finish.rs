@@ -19,24 +19,44 @@ use crate::{
 pub(super) struct Trouble {
     /// The unit it is about; `None`: the run as a whole.
     unit: Option<UnitId>,
-    reason: String,
-    code: Option<i64>,
-    timed_out: bool,
+    fault: Fault,
     /// It does not fail the run: an undo or a removal that left something behind.
     left: bool,
 }
 
+/// What is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// In words: `exited with code 1`.
+    pub(super) reason: String,
+    /// The exit code, where something exited.
+    pub(super) code: Option<i64>,
+    /// A deadline passed, rather than something going wrong.
+    pub(super) timed_out: bool,
+}
+
+impl Fault {
+    /// Something went wrong.
+    pub(super) fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), code: None, timed_out: false }
+    }
+
+    /// A container exited.
+    pub(super) fn exit(reason: impl Into<String>, code: i64) -> Self {
+        Self { code: Some(code), ..Self::new(reason) }
+    }
+
+    /// A deadline passed.
+    pub(super) fn late(reason: impl Into<String>) -> Self {
+        Self { timed_out: true, ..Self::new(reason) }
+    }
+}
+
 impl Scheduler {
     /// Notes what went wrong; once for each unit.
-    pub(super) fn trouble(
-        &mut self,
-        unit: Option<UnitId>,
-        reason: String,
-        code: Option<i64>,
-        timed_out: bool,
-    ) {
+    pub(super) fn trouble(&mut self, unit: Option<UnitId>, fault: Fault) {
         if unit.is_none() || !self.troubles.iter().any(|t| t.unit == unit) {
-            self.troubles.push(Trouble { unit, reason, code, timed_out, left: false });
+            self.troubles.push(Trouble { unit, fault, left: false });
         }
     }
 
@@ -44,7 +64,7 @@ impl Scheduler {
     pub(super) fn left_behind(&mut self, action: &Action, message: &str) {
         let what = StepAction::from(action).target;
         let reason = format!("{what}: {message}");
-        self.troubles.push(Trouble { unit: None, reason, code: None, timed_out: false, left: true });
+        self.troubles.push(Trouble { unit: None, fault: Fault::new(reason), left: true });
     }
 
     /// The time for the whole start is over.
@@ -63,7 +83,7 @@ impl Scheduler {
             }
         }
         if self.troubles.iter().all(|t| t.left) {
-            self.trouble(None, why, None, true);
+            self.trouble(None, Fault::late(why));
         }
         self.cancel(CancelReason::Timeout);
     }
@@ -202,7 +222,7 @@ impl Scheduler {
             was_ready: self.was_ready,
             reason: self.cancel,
             failures: self.failures(),
-            left: self.troubles.iter().filter(|t| t.left).map(|t| t.reason.clone()).collect(),
+            left: self.troubles.iter().filter(|t| t.left).map(|t| t.fault.reason.clone()).collect(),
             degraded: self.degraded(),
             exits: self.exits.clone(),
         }
@@ -211,12 +231,12 @@ impl Scheduler {
     fn failures(&self) -> Vec<Failure> {
         let failure = |trouble: &Trouble| Failure {
             service: trouble.unit.map(|u| self.plan.units[u.index()].service.clone()).unwrap_or_default(),
-            reason: trouble.reason.clone(),
-            exit_code: trouble.code,
+            reason: trouble.fault.reason.clone(),
+            exit_code: trouble.fault.code,
             dependents: trouble.unit.map(|u| self.dependents(u)).unwrap_or_default(),
             log: Vec::new(),
             health: Vec::new(),
-            timed_out: trouble.timed_out,
+            timed_out: trouble.fault.timed_out,
         };
         self.troubles.iter().filter(|t| !t.left).map(failure).collect()
     }

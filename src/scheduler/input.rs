@@ -103,7 +103,7 @@ pub enum Effect {
     /// Perform a step of the plan.
     Perform(StepId),
     /// Run a probe.
-    Probe(ProbeOrder),
+    Probe(Box<ProbeOrder>),
     /// The run is over. Always last, exactly once.
     Finish(Outcome),
 }

@@ -8,7 +8,7 @@ use std::{
 use super::{
     AfterReady, ContainerChange, Effect, Input, Outcome, Owner, StepFailure, StepOutput,
     agenda::{Agenda, Timer},
-    finish::Trouble,
+    finish::{Fault, Trouble},
     gate::{Broken, UnitRun},
     lane::{Lane, Lanes},
     replica::ReplicaRun,
@@ -356,7 +356,7 @@ impl Scheduler {
         match (&step.action, step.unit) {
             (Action::StartContainer { replica, .. }, Some(unit)) => {
                 let place = self.place(unit, replica);
-                self.start_failed(now, unit, place, message.to_owned(), None, false);
+                self.start_failed(now, unit, place, Fault::new(message));
             }
             (Action::RemoveNetwork { .. } | Action::RemoveVolume { .. } | Action::RemoveImage { .. }, _) => {
                 self.announce(EventKind::Warning { message: message.to_owned() });
@@ -373,7 +373,7 @@ impl Scheduler {
                 // What is left of a replica that is not wanted any more stands in the way of all.
                 let all = 0..plan.units[unit.index()].replicas.len();
                 for place in place.map_or(all, |place| place..place + 1) {
-                    self.fail(unit, place, message.to_owned(), None, false);
+                    self.fail(unit, place, Fault::new(message));
                 }
                 self.pass_over(id, message);
             }
@@ -393,7 +393,7 @@ impl Scheduler {
             };
             if unit == own {
                 if let Some(place) = waits.action.replica().and_then(|r| self.find_place(unit, r)) {
-                    self.fail(unit, place, message.to_owned(), None, false);
+                    self.fail(unit, place, Fault::new(message));
                 }
             } else if matches!(step.action, Action::StopContainer { .. }) {
                 // It was to be stopped first, for its own sake.
@@ -418,14 +418,14 @@ impl Scheduler {
                     (Action::CreateContainer { replica, .. }, Some(unit)) => {
                         any = true;
                         let place = self.place(unit, replica);
-                        self.fail(unit, place, message.to_owned(), None, false);
+                        self.fail(unit, place, Fault::new(message));
                     }
                     _ => open.push(dependent),
                 }
             }
         }
         if !any {
-            self.trouble(None, message.to_owned(), None, false);
+            self.trouble(None, Fault::new(message));
         }
     }
 

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    AfterReady, ContainerChange, Effect, Owner, ProbeKey, ProbeOrder, Scheduler, machine::StepState,
+    AfterReady, ContainerChange, Effect, Owner, ProbeKey, ProbeOrder, Scheduler, finish::Fault,
+    machine::StepState,
 };
 use crate::{
     event::{EventKind, ServiceState, StageStatus},
@@ -15,6 +16,7 @@ use crate::{
 
 /// A replica as it goes.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own; where it is, `life` says")]
 pub(super) struct ReplicaRun {
     pub(super) life: Life,
     pub(super) monitor: Option<Monitor>,
@@ -190,10 +192,10 @@ impl Scheduler {
 
     /// Stops and removals are shown for containers that no unit stands for.
     fn show_ending(&mut self, action: &Action) {
-        let (replica, container) = match action {
-            Action::StopContainer { replica: Some(replica), container, .. }
-            | Action::KillContainer { replica: Some(replica), container } => (replica, container),
-            _ => return,
+        let (Action::StopContainer { replica: Some(replica), container, .. }
+        | Action::KillContainer { replica: Some(replica), container }) = action
+        else {
+            return;
         };
         self.announce(EventKind::Service {
             replica: replica.clone(),
@@ -291,7 +293,7 @@ impl Scheduler {
 
     pub(super) fn deadline(&self, from: Elapsed, timeout: Option<Duration>) -> Elapsed {
         // Without any limit a monitor still needs a moment: one that no run reaches.
-        let far = Duration::from_secs(10 * 365 * 24 * 3600);
+        let far = Duration::from_hours(10 * 365 * 24);
         let own = timeout.map(|t| from + t);
         // The time for the whole start is over once everything was ready.
         let run = self.plan.limits.timeout.filter(|_| !self.was_ready).map(|t| Elapsed::ZERO + t);
@@ -326,7 +328,7 @@ impl Scheduler {
         let (Some(timeout), Some(first_try)) = (timeout, run.first_try) else { return };
         if oneshot && runs && now >= first_try + timeout {
             let why = format!("did not end within {}", go_duration(timeout));
-            self.start_failed(now, id, place, why, None, true);
+            self.start_failed(now, id, place, Fault::late(why));
         }
     }
 
@@ -363,7 +365,11 @@ impl Scheduler {
             }
             Owner::Outside(..) => (0, None),
         };
-        self.out.push(Effect::Probe(ProbeOrder { key: ProbeKey { owner, id, attempt }, check, container }));
+        self.out.push(Effect::Probe(Box::new(ProbeOrder {
+            key: ProbeKey { owner, id, attempt },
+            check,
+            container,
+        })));
     }
 
     fn ask_service(&self, name: &str, stage: Option<&str>) -> ProbeResult {
@@ -440,7 +446,9 @@ impl Scheduler {
             Health::Degraded { why } => self.become_ready(id, place, ServiceState::Degraded, &why),
             Health::Unhealthy { why } => self.unhealthy(now, id, place, &why),
             Health::Recovering => self.show(id, place, ServiceState::Recovering, ""),
-            Health::Failed { why, timed_out } => self.start_failed(now, id, place, why, None, timed_out),
+            Health::Failed { why, timed_out } => {
+                self.start_failed(now, id, place, Fault { timed_out, ..Fault::new(why) });
+            }
         }
     }
 
@@ -468,7 +476,7 @@ impl Scheduler {
     fn unhealthy(&mut self, now: Elapsed, id: UnitId, place: usize, why: &str) {
         self.show(id, place, ServiceState::Unhealthy, why);
         if self.plan.units[id.index()].supervised {
-            self.start_failed(now, id, place, format!("became unhealthy: {why}"), None, false);
+            self.start_failed(now, id, place, Fault::new(format!("became unhealthy: {why}")));
         }
     }
 
@@ -548,7 +556,7 @@ impl Scheduler {
             run.early_exits += 1;
             if run.early_exits >= 2 && !run.was_ready {
                 let why = format!("keeps exiting, last with code {code}{memory}");
-                return self.start_failed(now, id, place, why, Some(code), false);
+                return self.start_failed(now, id, place, Fault::exit(why, code));
             }
             let why = format!("exited with code {code}{memory}");
             self.show(id, place, ServiceState::Restarting, &why);
@@ -560,22 +568,14 @@ impl Scheduler {
             let early = if run.was_ready { "" } else { " before it was ready" };
             let early = if code == 0 { early } else { "" };
             let why = format!("exited with code {code}{memory}{early}");
-            self.start_failed(now, id, place, why, Some(code), false);
+            self.start_failed(now, id, place, Fault::exit(why, code));
         }
         self.unit_changed(id);
         self.look_at_abort(id, code);
     }
 
     /// A start, or what came of it, failed: it is tried again as often as its policy says.
-    pub(super) fn start_failed(
-        &mut self,
-        now: Elapsed,
-        id: UnitId,
-        place: usize,
-        why: String,
-        code: Option<i64>,
-        timed_out: bool,
-    ) {
+    pub(super) fn start_failed(&mut self, now: Elapsed, id: UnitId, place: usize, fault: Fault) {
         let policy = self.plan.units[id.index()].start.clone();
         let run = self.run_of(id, place);
         let (attempt, container) = (run.attempt, run.container.is_some());
@@ -584,7 +584,7 @@ impl Scheduler {
         let pause = Backoff::new(policy.backoff, policy.max_backoff).pause(attempt);
         let in_time = now + pause < self.deadline(first_try, policy.timeout);
         if attempt >= policy.retries || !container || !in_time || self.cancel.is_some() {
-            return self.fail(id, place, why, code, timed_out);
+            return self.fail(id, place, fault);
         }
         let run = self.run_of(id, place);
         run.life = Life::Backoff;
@@ -592,7 +592,7 @@ impl Scheduler {
         run.early_exits = 0;
         self.agenda.set(Self::owner_timer(Owner::Replica(id, place)), Some(now + pause));
         let (number, of) = (attempt + 2, policy.retries + 1);
-        let cause = format!("{why}; try {number} of {of} in {}", go_duration(pause));
+        let cause = format!("{}; try {number} of {of} in {}", fault.reason, go_duration(pause));
         self.show(id, place, ServiceState::Restarting, &cause);
         self.unit_changed(id);
     }
@@ -600,7 +600,7 @@ impl Scheduler {
     fn try_again(&mut self, id: UnitId, place: usize) {
         let Some(step) = self.plan.units[id.index()].replicas[place].start else {
             // It was running before this run: there is no step that starts it.
-            return self.fail(id, place, "became unhealthy".to_owned(), None, false);
+            return self.fail(id, place, Fault::new("became unhealthy"));
         };
         self.run_of(id, place).life = Life::Waiting;
         self.steps[step.index()].state = StepState::Blocked;
@@ -608,7 +608,7 @@ impl Scheduler {
     }
 
     /// It will not become ready.
-    pub(super) fn fail(&mut self, id: UnitId, place: usize, why: String, code: Option<i64>, timed_out: bool) {
+    pub(super) fn fail(&mut self, id: UnitId, place: usize, fault: Fault) {
         let run = self.run_of(id, place);
         if matches!(run.life, Life::Failed | Life::Skipped) {
             return;
@@ -616,9 +616,9 @@ impl Scheduler {
         run.life = Life::Failed;
         run.monitor = None;
         self.agenda.set(Self::owner_timer(Owner::Replica(id, place)), None);
-        self.show(id, place, ServiceState::Failed, &why);
-        self.trouble(Some(id), why.clone(), code, timed_out);
-        self.skip_steps(id, place, &why);
+        self.show(id, place, ServiceState::Failed, &fault.reason);
+        self.skip_steps(id, place, &fault.reason);
+        self.trouble(Some(id), fault);
         self.unit_changed(id);
     }
 
@@ -628,7 +628,7 @@ impl Scheduler {
             let settled = self.run_of(id, place).is_ready();
             if !settled {
                 let last = self.run_of(id, place).monitor.as_ref().map(last_words).unwrap_or_default();
-                self.fail(id, place, format!("{why}{last}"), None, true);
+                self.fail(id, place, Fault::late(format!("{why}{last}")));
             }
         }
     }

@@ -75,11 +75,11 @@ pub(super) fn health(node: &Node, scope: &Scope<'_>, found: &mut Found) -> Optio
     let is = |kind: &str, key: &str| {
         declared.as_deref() == Some(kind) || (declared.is_none() && node.get(key).is_some())
     };
-    let (staged, composite) = (is("staged", "stages"), is("composite", "checks"));
+    let (is_staged, is_composite) = (is("staged", "stages"), is("composite", "checks"));
     let only_others = node.get("dependency_checks").is_some() && !says_what(node);
-    let mut stages = if staged {
+    let mut stages = if is_staged {
         read_stages(node, scope, found)?
-    } else if composite || only_others {
+    } else if is_composite || only_others {
         vec![group(node, name_of(node), Times::read(node, Times::default()), scope, found)]
     } else {
         let check = one(node, Some(READY), Times::default(), scope, found)?;

@@ -221,7 +221,7 @@ fn quoted(text: &str) -> String {
             '\u{2029}' => quoted.push_str("\\P"),
             _ if is_printable(character) => quoted.push(character),
             _ if u32::from(character) <= 0xff => {
-                quoted.extend(format!("\\x{:02X}", u32::from(character)).chars())
+                quoted.extend(format!("\\x{:02X}", u32::from(character)).chars());
             }
             _ => quoted.extend(format!("\\u{:04X}", u32::from(character)).chars()),
         }

@@ -36,13 +36,13 @@ impl Builder<'_> {
             let replica = Replica { service: name.to_owned(), number: container.number() };
             replicas.push(match cause {
                 None => self.keep(&target, &replica, &container),
-                Some(cause) => self.recreate(&target, replica, &container, cause),
+                Some(cause) => self.recreate(&target, &replica, &container, cause),
             });
         }
         for _ in 0..missing {
             next += 1;
             let replica = Replica { service: name.to_owned(), number: next };
-            replicas.push(self.create(&target, replica));
+            replicas.push(self.create(&target, &replica));
         }
         self.retire_all(name, &surplus);
         let unit = unit::unit(self.project, service, &self.ids, replicas);
@@ -149,7 +149,7 @@ impl Builder<'_> {
         self.step(Step { action, after, gate: None, unit: None, cause, phase: Phase::Commit });
     }
 
-    fn create(&mut self, target: &Target<'_>, replica: Replica) -> UnitReplica {
+    fn create(&mut self, target: &Target<'_>, replica: &Replica) -> UnitReplica {
         let name = self.project.container_name(target.service, replica.number);
         let after = self.needs(target);
         let action = Action::CreateContainer { replica: replica.clone(), name, replaces: None };
@@ -158,14 +158,14 @@ impl Builder<'_> {
         outcome.first.get_or_insert(First::Created(created));
         outcome.changed = true;
         let start = (!self.options.no_start)
-            .then(|| self.start(target.unit, &replica, None, vec![created], Cause::Missing));
+            .then(|| self.start(target.unit, replica, None, vec![created], Cause::Missing));
         UnitReplica { number: replica.number, start, existing: None, found: Found::ToStart }
     }
 
     fn recreate(
         &mut self,
         target: &Target<'_>,
-        replica: Replica,
+        replica: &Replica,
         container: &Container,
         cause: Cause,
     ) -> UnitReplica {
@@ -182,10 +182,10 @@ impl Builder<'_> {
         let outcome = self.outcome(target);
         outcome.first.get_or_insert(First::Created(created));
         outcome.changed = true;
-        let aside = self.set_aside(unit, &replica, container, created);
+        let aside = self.set_aside(unit, replica, container, created);
         let action = Action::RenameContainer { replica: replica.clone(), existing: None, to: final_name };
         let renamed = self.gated(unit, action, cause.clone(), aside);
-        let start = (!self.options.no_start).then(|| self.start(unit, &replica, None, vec![renamed], cause));
+        let start = (!self.options.no_start).then(|| self.start(unit, replica, None, vec![renamed], cause));
         let last = start.unwrap_or(renamed);
         let name = names::previous_name(&self.project.container_name(target.service, replica.number));
         let previous = ContainerRef { id: old.id, name };
