@@ -20,7 +20,7 @@ use super::{
 pub fn main() -> ExitCode {
     let words = match Call::from_argv(std::env::args_os().collect()) {
         Call::Metadata => return print_line(&plugin::metadata()).into(),
-        Call::Complete(_) => return print_line(":4").into(),
+        Call::Complete(words) => return print_line(&super::complete::answer(&words)).into(),
         Call::Command(words) => words,
     };
     let root = match parse(words) {

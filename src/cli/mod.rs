@@ -7,6 +7,7 @@
 //! Entry point is [`main`].
 
 pub mod args;
+mod complete;
 mod config;
 mod ending;
 mod entry;
