@@ -12,6 +12,7 @@ use super::{
 use crate::{
     engine::{BuildRequest, Engine, ProgressFn},
     project::{Project, Service},
+    report::ProgressMode,
 };
 
 /// Images at once where nothing else is said: enough to fill a line, few enough for a registry.
@@ -31,7 +32,8 @@ pub(super) async fn pull(invocation: &Invocation, args: &PullArgs) -> Result<Exi
         .collect();
     images.sort();
     images.dedup();
-    let (engine, quiet, missing_only) = (&*engine, args.quiet, args.policy == "missing");
+    let (engine, quiet, missing_only) =
+        (&*engine, is_quiet(invocation, args.quiet), args.policy == "missing");
     let results: Vec<_> = futures::stream::iter(images)
         .map(|(image, platform)| async move {
             if missing_only && matches!(engine.image(&image, platform.as_deref()).await, Ok(Some(_))) {
@@ -68,7 +70,8 @@ pub(super) async fn pull(invocation: &Invocation, args: &PullArgs) -> Result<Exi
 pub(super) async fn build(invocation: &Invocation, args: &BuildArgs) -> Result<Exit, CliError> {
     let project = load(invocation, &args.services, args.with_dependencies)?;
     let engine = invocation.connect().await?;
-    let (engine, project, quiet): (&dyn Engine, _, _) = (&*engine, &project, args.quiet);
+    let (engine, project, quiet): (&dyn Engine, _, _) =
+        (&*engine, &project, is_quiet(invocation, args.quiet));
     let builds: Vec<_> = chosen(project, &args.services, args.with_dependencies)
         .filter_map(|service| Some((service, with_args(service.build.clone()?, args, invocation))))
         .collect();
@@ -155,6 +158,11 @@ fn at_once(invocation: &Invocation) -> usize {
         Some(limit) => usize::try_from(limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX >> 1),
         None => AT_ONCE,
     }
+}
+
+/// `--quiet`, or the quiet way of showing progress.
+fn is_quiet(invocation: &Invocation, quiet: bool) -> bool {
+    quiet || invocation.display().progress == ProgressMode::Quiet
 }
 
 fn say(quiet: bool, text: &str) {
