@@ -17,7 +17,7 @@ use crate::{
     engine::Engine,
     event::Sink,
     executor::{Run, Signals},
-    journal::{Bundle, Journal, RunFolder, SavedContainer, retain, rfc3339, run_id, state_dir},
+    journal::{Bundle, Journal, RunFolder, SavedContainer, interrupted, retain, rfc3339, run_id, state_dir},
     probe::Prober,
     project::Project,
     report::{JsonLines, LogStyle, ProgressMode, Reporter, RunView, Streams, SummaryOptions, summary},
@@ -158,6 +158,7 @@ fn give_up(again: &str) -> ! {
 /// The record of a run. A run without one goes on, and says so.
 fn journal(invocation: &Invocation, project: &str, id: &str, run: &mut Run) -> Option<RunFolder> {
     let state = state_dir(|name| invocation.env(name))?;
+    run.set_interrupted(interrupted(&state, project));
     let made = RunFolder::create(&state, project, id).and_then(|folder| {
         run.add_sink(Box::new(Journal::create(&folder)?));
         Ok(folder)

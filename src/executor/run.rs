@@ -8,7 +8,7 @@ use tokio::{sync::mpsc, time::Instant};
 use super::{CancelRequest, watch::Watch};
 use crate::{
     engine::Engine,
-    event::{Event, EventKind, Sink},
+    event::{Event, EventKind, Sink, StepAction},
     plan::{ContainerDetail, ImageInfo},
     probe::Probe,
     project::{Project, Replica},
@@ -33,6 +33,8 @@ pub struct Run {
     pub(super) details: BTreeMap<String, Arc<ContainerDetail>>,
     /// Images that this run got, by reference.
     pub(super) images: BTreeMap<String, ImageInfo>,
+    /// Steps that a run before this one was killed in.
+    interrupted: Vec<StepAction>,
     began: Instant,
     seq: u64,
 }
@@ -66,6 +68,7 @@ impl Run {
             watch: Watch::default(),
             details: BTreeMap::new(),
             images: BTreeMap::new(),
+            interrupted: Vec::new(),
             began: Instant::now(),
             seq: 0,
         }
@@ -79,6 +82,25 @@ impl Run {
     /// Tells of every container that comes up.
     pub fn set_followers(&mut self, followers: mpsc::UnboundedSender<Followed>) {
         self.followers = Some(followers);
+    }
+
+    /// What a run before this one was killed in: the engine may still be doing it.
+    pub fn set_interrupted(&mut self, steps: Vec<StepAction>) {
+        self.interrupted = steps;
+    }
+
+    /// What a run before this one was killed in; told once.
+    pub fn take_interrupted(&mut self) -> Vec<StepAction> {
+        std::mem::take(&mut self.interrupted)
+    }
+
+    /// Listens to the engine from now on, so that nothing is missed between a look and a plan's beginning.
+    pub async fn listen(&mut self) {
+        let (engine, name) = (Arc::clone(&self.engine), self.project.name.clone());
+        // Tried again, and told, when a plan begins.
+        if let Err(error) = self.watch.begin(engine.as_ref(), &name).await {
+            tracing::debug!("the engine's events cannot be heard yet: {error}");
+        }
     }
 
     /// The project that it is about.

@@ -12,6 +12,7 @@
 mod bundle;
 mod clock;
 mod folder;
+mod interrupted;
 mod reader;
 mod retention;
 mod writer;
@@ -19,6 +20,7 @@ mod writer;
 pub use bundle::{Bundle, SavedContainer};
 pub use clock::{from_rfc3339, rfc3339, run_id};
 pub use folder::{RunFolder, state_dir};
+pub use interrupted::interrupted;
 pub use reader::{ReadEvents, read_events};
 pub use retention::{KEPT_RUNS, retain};
 pub use writer::Journal;

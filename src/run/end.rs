@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Ended, RunError, RunLabel, begin::announce_start, scope};
+use super::{Ended, RunError, RunLabel, begin::announce_start, scope, settle::settle};
 use crate::{
     event::{Aftermath, EventKind, RunFinished, Verdict},
     executor::Run,
@@ -54,6 +54,7 @@ pub async fn end(
     if ending == Ending::Restart && options.dependents {
         options.services = plan::restarted_with(&project, &options.services);
     }
+    settle(run).await;
     let observed = Arc::new(run.engine().observe(&scope(&project)).await?);
     let plan = Arc::new(ending.plan(&project, &observed, &options));
     let chosen = Observed {

@@ -9,6 +9,7 @@ mod begin;
 mod end;
 mod evidence;
 mod examine;
+mod settle;
 mod up;
 
 pub use begin::{Ended, RunError, RunLabel, scope};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Ended, Keep, RunError, RunLabel, begin::announce_start, evidence, scope};
+use super::{Ended, Keep, RunError, RunLabel, begin::announce_start, evidence, scope, settle::settle};
 use crate::{
     engine::EngineError,
     event::{Aftermath, CancelReason, EventKind, Failure, RunFinished, Verdict},
@@ -50,6 +50,8 @@ pub enum AbortOn {
 pub async fn up(run: &mut Run, request: &UpRequest, keep: &dyn Keep) -> Result<Ended, RunError> {
     let project = Arc::clone(run.project());
     let mut options = request.options.clone();
+    settle(run).await;
+    run.listen().await;
     let mut observed = observe(run).await?;
     let ran_before = is_running(&observed);
     let mut plan = plan::up(&project, &observed, &options).map_err(RunError::Plan)?;

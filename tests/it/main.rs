@@ -17,6 +17,7 @@ mod up_error;
 mod up_failure;
 mod up_interop;
 mod up_interrupt;
+mod up_kill;
 mod up_order;
 mod up_plugin;
 mod up_update;

@@ -59,6 +59,7 @@ secrets:
 x-orch: {startup: {mode: graph}}
 ";
 
+#[expect(clippy::print_stderr, reason = "a test that was skipped says so")]
 /// The project, where the Docker CLI here has the Compose plugin; else `None`, and the test says so.
 fn stack(test: &str) -> Option<Stack> {
     let answers = Command::new("docker").args(["compose", "version"]).output();

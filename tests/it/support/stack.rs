@@ -381,7 +381,7 @@ impl Running {
         let status = self.child.wait().expect("it is our child");
         let of = |wanted: bool| {
             let lines = self.seen.iter().filter(|(out, _)| *out == wanted);
-            lines.map(|(_, line)| format!("{line}\n")).collect::<String>()
+            lines.flat_map(|(_, line)| [line.as_str(), "\n"]).collect::<String>()
         };
         Ran { status, out: of(true), err: of(false) }
     }
