@@ -239,7 +239,8 @@ impl Scheduler {
         for (unit, run) in self.plan.units.iter().zip(&self.units) {
             for (replica, state) in unit.replicas.iter().zip(&run.replicas) {
                 let replica = Replica { service: unit.service.clone(), number: replica.number };
-                all.push((replica, state.shown, state.monitor.as_ref().map(crate::health::Monitor::report)));
+                let report = state.monitor.as_ref().map(crate::health::Monitor::report);
+                all.push((replica, state.shown, report.or_else(|| state.last_report.clone())));
             }
         }
         all

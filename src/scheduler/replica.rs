@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     event::{EventKind, ServiceState, StageStatus},
-    health::{Change, Health, Monitor, Order, ProbeId, ProbeResult},
+    health::{Change, Health, Monitor, MonitorReport, Order, ProbeId, ProbeResult},
     plan::{Action, Cause, ContainerRef, Found, Readiness, RestartedByEngine, StepId, UnitId, UnitReplica},
     project::{HealthSpec, ProbeSpec, Replica, go_duration},
     time::{Backoff, Elapsed},
@@ -20,6 +20,8 @@ use crate::{
 pub(super) struct ReplicaRun {
     pub(super) life: Life,
     pub(super) monitor: Option<Monitor>,
+    /// What the last monitor had found when it was given up.
+    pub(super) last_report: Option<MonitorReport>,
     /// Tries of the start so far, from 0.
     pub(super) attempt: u32,
     /// When the first try began.
@@ -62,6 +64,7 @@ impl ReplicaRun {
         Self {
             life: Life::Waiting,
             monitor: None,
+            last_report: None,
             attempt: 0,
             first_try: None,
             early_exits: 0,
@@ -86,6 +89,13 @@ impl ReplicaRun {
     /// Nothing more becomes of it before ready.
     pub(super) fn is_settled(&self) -> bool {
         self.is_ready() || matches!(self.life, Life::Failed | Life::Skipped)
+    }
+
+    /// Ends its checks and keeps what they found.
+    fn give_up_checks(&mut self) {
+        if let Some(monitor) = self.monitor.take() {
+            self.last_report = Some(monitor.report());
+        }
     }
 
     /// Whether a stage of that name has passed.
@@ -544,7 +554,7 @@ impl Scheduler {
         let unit = self.plan.units[id.index()].clone();
         self.exits.push((self.replica_name(id, place), code));
         let run = self.run_of(id, place);
-        run.monitor = None;
+        run.give_up_checks();
         let checked = matches!(unit.readiness, Readiness::Spec(_) | Readiness::Healthcheck(_));
         let comes_back = match unit.restarted_by_engine {
             RestartedByEngine::Always => true,
@@ -580,7 +590,7 @@ impl Scheduler {
         let run = self.run_of(id, place);
         let (attempt, container) = (run.attempt, run.container.is_some());
         let first_try = *run.first_try.get_or_insert(now);
-        run.monitor = None;
+        run.give_up_checks();
         let pause = Backoff::new(policy.backoff, policy.max_backoff).pause(attempt);
         let in_time = now + pause < self.deadline(first_try, policy.timeout);
         if attempt >= policy.retries || !container || !in_time || self.cancel.is_some() {
@@ -614,7 +624,7 @@ impl Scheduler {
             return;
         }
         run.life = Life::Failed;
-        run.monitor = None;
+        run.give_up_checks();
         self.agenda.set(Self::owner_timer(Owner::Replica(id, place)), None);
         self.show(id, place, ServiceState::Failed, &fault.reason);
         self.skip_steps(id, place, &fault.reason);

@@ -94,7 +94,13 @@ fn never_ready() {
 ";
     let stack = stack("never", broken);
     let ran = up(&stack).code(4);
-    ran.says(&["web not started ← api: stage loaded", "503", "rolled back", "--start-timeout"]);
+    ran.says(&[
+        "web not started ← api: stage loaded",
+        "last checks:",
+        "503",
+        "rolled back",
+        "--start-timeout",
+    ]);
     stack.is_gone_but(&["data"]);
 }
 
