@@ -505,18 +505,21 @@ impl Looked<'_> {
         let Some(d) = self.new.get(&on) else { return true };
         let fresh = d.image.ends_with(":2");
         let ready = if fresh { d.service.ready_after } else { 100 };
+        let whole = match waits {
+            Waits::Started => 0,
+            Waits::Ready | Waits::Completed => ready,
+            Waits::Stage => ready / 2,
+        };
         let takes = match (waits, d.service.fate) {
-            (Waits::Started, _) => 0,
             // An exit with 0 is as good as ready where nothing else is asked.
-            (_, Fate::Exits { after, .. }) if fresh => after.min(ready),
+            (_, Fate::Exits { after, .. }) if fresh => after.min(whole),
             (Waits::Completed, Fate::Flaky { .. }) if fresh => 0,
-            (Waits::Ready | Waits::Completed, _) => ready,
-            (Waits::Stage, _) => ready / 2,
+            _ => whole,
         };
         let starts: Vec<Request> = self.requests();
         let started = |name: &String| {
             let mut of = starts.iter().filter(|r| r.verb == Verb::Start && r.subject == *name);
-            of.any(|r| r.ended.is_some_and(|e| e + ms(takes) <= by + ms(5)))
+            of.any(|r| r.ended.is_some() && r.at + ms(d.service.start_takes + takes) <= by + ms(5))
         };
         let ran_before = |name: &String| self.before.iter().any(|b| b.0 == *name);
         (1..=d.scale).all(|n| {

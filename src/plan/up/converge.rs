@@ -115,7 +115,7 @@ impl Builder<'_> {
         let found = found(self.project, target.service, container);
         let start = (found == Found::ToStart && !self.options.no_start)
             .then(|| self.start(target.unit, replica, Some(kept.clone()), after, Cause::NotRunning));
-        if start.is_none() && found != Found::ToStart {
+        if matches!(found, Found::Running | Found::Healthy) {
             self.outcome(target).kept.push((replica.clone(), kept.clone()));
         }
         UnitReplica { number: replica.number, start, existing: Some(kept), found }
