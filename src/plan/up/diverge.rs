@@ -79,24 +79,27 @@ impl Builder<'_> {
     }
 }
 
-/// Compose looks at this only for running containers: the engine lists no addresses for others.
+/// The engine lists no addresses of containers that do not run: of those only a network that is gone is known, without
+/// which they could never start again.
 fn missing_network(
     project: &Project,
     service: &Service,
     container: &Container,
     builder: &Builder<'_>,
 ) -> Option<Cause> {
-    if container.state != crate::plan::ContainerState::Running || service.network_mode.is_some() {
+    if service.network_mode.is_some() {
         return None;
     }
+    let runs = container.state == crate::plan::ContainerState::Running;
     let mut wanted = service.networks.keys().filter_map(|key| project.networks.get(key));
     let missing = wanted.find(|network| {
         let found = builder.observed.networks.get(&network.name);
         match (found, container.networks.get(&network.name)) {
             (Some(found), Some(endpoint)) => {
-                !endpoint.network_id.is_empty() && endpoint.network_id != found.id
+                runs && !endpoint.network_id.is_empty() && endpoint.network_id != found.id
             }
-            (_, None) | (None, Some(_)) => true,
+            (Some(_), None) => runs,
+            (None, _) => true,
         }
     });
     missing.map(|network| Cause::NetworkMissing(network.name.clone()))
