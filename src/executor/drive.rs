@@ -95,16 +95,17 @@ impl Run {
             }
             self.keep_listening(&mut drive);
             let deadline = drive.scheduler.next_deadline().map(|at| self.instant(at));
-            // Requests to end come first; every source can be dropped and asked again without losing anything.
+            // Requests to end come first, then what the engine tells: a container that is gone again when the answer to
+            // its start comes must not pass for ready. Every source can be dropped and asked again without a loss.
             tokio::select! {
                 biased;
                 Some(request) = self.requests.next() => inputs.push(self.request(request)),
-                Some(joined) = drive.tasks.join_next_with_id() => inputs.extend(self.finished(&mut drive, joined)),
                 event = self.watch.next(), if self.watch.is_live() => {
                     if let Some(event) = event {
                         inputs.extend(watch::input(&event));
                     }
                 }
+                Some(joined) = drive.tasks.join_next_with_id() => inputs.extend(self.finished(&mut drive, joined)),
                 Some(kind) = told.recv() => self.announce(kind),
                 () = tokio::time::sleep_until(deadline.unwrap_or_else(tokio::time::Instant::now)), if deadline.is_some() => {
                     inputs.push(Input::Tick);
