@@ -14,6 +14,9 @@ use crate::{
     time::{Backoff, Elapsed},
 };
 
+/// What ran this long has recovered: the tries of its start count from 0 again (as Kubernetes' back-off does).
+const STEADY: Duration = Duration::from_mins(10);
+
 /// A replica as it goes.
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own; where it is, `life` says")]
@@ -24,8 +27,10 @@ pub(super) struct ReplicaRun {
     pub(super) last_report: Option<MonitorReport>,
     /// Tries of the start so far, from 0.
     pub(super) attempt: u32,
-    /// When the first try began.
+    /// When the first try began; `None` once it was ready.
     first_try: Option<Elapsed>,
+    /// When it last came up.
+    up_since: Elapsed,
     /// Exits before the first stage passed, in this try.
     early_exits: u32,
     /// The engine said that it started, since we last asked it to.
@@ -67,6 +72,7 @@ impl ReplicaRun {
             last_report: None,
             attempt: 0,
             first_try: None,
+            up_since: Elapsed::ZERO,
             early_exits: 0,
             seen_start: false,
             early_exit: None,
@@ -256,6 +262,7 @@ impl Scheduler {
         let run = self.run_of(id, place);
         run.life = Life::Up;
         run.was_up = true;
+        run.up_since = now;
         let first_try = *run.first_try.get_or_insert(now);
         if let Some(code) = run.early_exit.take() {
             self.unit_changed(id);
@@ -472,7 +479,6 @@ impl Scheduler {
         let watches = matches!(self.after_ready, AfterReady::Watch(_));
         let run = self.run_of(id, place);
         run.was_ready = true;
-        run.attempt = 0;
         run.first_try = None;
         // The engine goes on with its own check and tells; probing beside it would only cost.
         if trusts_engine || !watches {
@@ -588,6 +594,9 @@ impl Scheduler {
     pub(super) fn start_failed(&mut self, now: Elapsed, id: UnitId, place: usize, fault: Fault) {
         let policy = self.plan.units[id.index()].start.clone();
         let run = self.run_of(id, place);
+        if run.life == Life::Up && now.since(run.up_since) >= STEADY {
+            run.attempt = 0;
+        }
         let (attempt, container) = (run.attempt, run.container.is_some());
         let first_try = *run.first_try.get_or_insert(now);
         run.give_up_checks();
