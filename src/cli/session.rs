@@ -146,6 +146,7 @@ fn signals(
 }
 
 /// Ends at once. What the engine was asked for may still be done; the next `up` or `down` finishes the job.
+#[expect(clippy::exit, reason = "the one place that does not wait for what is under way")]
 fn give_up(again: &str) -> ! {
     let words = format!(
         "\r\ninterrupted three times: left as it is\nhint: `{again} down` removes what is left, `{again} up` goes on\n"
