@@ -141,7 +141,7 @@ impl Subject {
                 None => containers.iter().any(|c| c.service() == Some(service)),
             };
             if !known {
-                let error = CliError::failed(format!("no such service: {service}"));
+                let error = CliError::usage(format!("no such service: {service}"));
                 let names = self.service_names(containers);
                 return Err(
                     match crate::diagnostic::did_you_mean(service, names.iter().map(String::as_str)) {

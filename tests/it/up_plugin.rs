@@ -67,7 +67,8 @@ fn the_plugin_and_the_program_alone_do_the_same() {
 
 #[test]
 fn an_interrupt_of_the_docker_cli_reaches_the_plugin() {
-    let stack = Stack::new("pluginint", &YAML.replace("--exit-after 200ms --exit-code 5", "--tcp 1"));
+    let checked = "--tcp 1, x-orch: {health_check: {tcp: 1}}";
+    let stack = Stack::new("pluginint", &YAML.replace("--exit-after 200ms --exit-code 5", checked));
     let mut command = docker(&stack);
     command.args(["-p", &stack.name, "up"]);
     let mut up = Running::spawn(command);
