@@ -19,12 +19,14 @@
 //! Undoing is not this machine's business: that is another plan, see [`crate::plan::unwind`].
 
 mod agenda;
+mod checks;
 mod finish;
 mod gate;
 mod input;
 mod lane;
 mod machine;
 mod replica;
+mod show;
 mod wave;
 
 pub use input::*;

@@ -2,15 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{
-    AfterReady, ContainerChange, Effect, Owner, ProbeKey, ProbeOrder, Scheduler, finish::Fault,
-    machine::StepState,
-};
+use super::{AfterReady, ContainerChange, Owner, ProbeKey, Scheduler, finish::Fault, machine::StepState};
 use crate::{
-    event::{EventKind, ServiceState, StageStatus},
-    health::{Change, Health, Monitor, MonitorReport, Order, ProbeId, ProbeResult},
-    plan::{Action, Cause, ContainerRef, Found, Readiness, RestartedByEngine, StepId, UnitId, UnitReplica},
-    project::{HealthSpec, ProbeSpec, Replica, go_duration},
+    event::ServiceState,
+    health::{Monitor, MonitorReport, ProbeId, ProbeResult},
+    plan::{ContainerRef, Found, Readiness, RestartedByEngine, UnitId, UnitReplica},
+    project::{HealthSpec, Replica, go_duration},
     time::{Backoff, Elapsed},
 };
 
@@ -28,16 +25,16 @@ pub(super) struct ReplicaRun {
     /// Tries of the start so far, from 0.
     pub(super) attempt: u32,
     /// When the first try began; `None` once it was ready.
-    first_try: Option<Elapsed>,
+    pub(super) first_try: Option<Elapsed>,
     /// When it last came up.
     up_since: Elapsed,
     /// Exits before the first stage passed, in this try.
-    early_exits: u32,
+    pub(super) early_exits: u32,
     /// The engine said that it started, since we last asked it to.
-    seen_start: bool,
+    pub(super) seen_start: bool,
     /// It exited before the answer to its start came.
-    early_exit: Option<i64>,
-    out_of_memory: bool,
+    pub(super) early_exit: Option<i64>,
+    pub(super) out_of_memory: bool,
     pub(super) was_up: bool,
     /// It was ready at least once.
     pub(super) was_ready: bool,
@@ -98,7 +95,7 @@ impl ReplicaRun {
     }
 
     /// Ends its checks and keeps what they found.
-    fn give_up_checks(&mut self) {
+    pub(super) fn give_up_checks(&mut self) {
         if let Some(monitor) = self.monitor.take() {
             self.last_report = Some(monitor.report());
         }
@@ -146,119 +143,8 @@ impl Scheduler {
         self.dirty.insert(unit);
     }
 
-    /// What a unit waits for, as long as it does.
-    pub(super) fn show_waiting(&mut self, id: UnitId, waits: &[String]) {
-        let cause = format!("waits for {}", waits.join(", "));
-        for place in 0..self.units[id.index()].replicas.len() {
-            let shown = self.run_of(id, place).shown;
-            if matches!(shown, ServiceState::Pending | ServiceState::Created) {
-                self.show(id, place, ServiceState::Blocked, &cause);
-            }
-        }
-    }
-
-    pub(super) fn show_step_started(&mut self, id: StepId, action: &Action, cause: &Cause) {
-        let Some(unit) = self.plan.steps[id.index()].unit else { return self.show_image_step(id, action) };
-        // That there was none before goes without saying.
-        let cause = if *cause == Cause::Missing { String::new() } else { cause.to_string() };
-        match action {
-            Action::CreateContainer { replica, .. } => {
-                let place = self.place(unit, replica);
-                self.show(unit, place, ServiceState::Creating, &cause);
-            }
-            Action::StartContainer { replica, .. } => {
-                let place = self.place(unit, replica);
-                let run = self.run_of(unit, place);
-                run.life = Life::Starting;
-                run.seen_start = false;
-                run.early_exit = None;
-                run.out_of_memory = false;
-                self.show(unit, place, ServiceState::Starting, &cause);
-            }
-            Action::StopContainer { .. }
-            | Action::KillContainer { .. }
-            | Action::RemoveContainer { .. }
-            | Action::RenameContainer { .. }
-            | Action::CreateNetwork { .. }
-            | Action::RemoveNetwork { .. }
-            | Action::CreateVolume { .. }
-            | Action::RemoveVolume { .. }
-            | Action::PullImage { .. }
-            | Action::BuildImage { .. }
-            | Action::RemoveImage { .. } => self.show_ending(action),
-        }
-    }
-
-    /// Everybody who waits for an image is shown as pulling or building it.
-    fn show_image_step(&mut self, id: StepId, action: &Action) {
-        let state = match action {
-            Action::PullImage { .. } => ServiceState::Pulling,
-            Action::BuildImage { .. } => ServiceState::Building,
-            _ => return self.show_ending(action),
-        };
-        let plan = Arc::clone(&self.plan);
-        for dependent in self.steps[id.index()].dependents.clone() {
-            let step = &plan.steps[dependent.index()];
-            if let (Action::CreateContainer { replica, .. }, Some(unit)) = (&step.action, step.unit) {
-                let place = self.place(unit, replica);
-                self.show(unit, place, state, "");
-            }
-        }
-    }
-
-    /// Stops and removals are shown for containers that no unit stands for.
-    fn show_ending(&mut self, action: &Action) {
-        let (Action::StopContainer { replica: Some(replica), container, .. }
-        | Action::KillContainer { replica: Some(replica), container }) = action
-        else {
-            return;
-        };
-        self.announce(EventKind::Service {
-            replica: replica.clone(),
-            state: ServiceState::Stopping,
-            cause: String::new(),
-            container: Some(container.id.clone()),
-        });
-    }
-
-    pub(super) fn show_step_done(&mut self, now: Elapsed, action: &Action) {
-        let (replica, state, container) = match action {
-            Action::StartContainer { replica, existing, .. } => {
-                let unit = self.plan.units.iter().position(|u| u.service == replica.service);
-                if let Some(index) = unit {
-                    let unit = UnitId(u32::try_from(index).expect("fewer than 2^32 units"));
-                    let place = self.place(unit, replica);
-                    // One that was given up while the engine was at it stays given up.
-                    if self.run_of(unit, place).life == Life::Starting {
-                        self.come_up(now, unit, place);
-                    }
-                    return;
-                }
-                let id = existing.as_ref().map(|c| c.id.clone());
-                return self.announce(EventKind::Service {
-                    replica: replica.clone(),
-                    state: ServiceState::Starting,
-                    cause: String::new(),
-                    container: id,
-                });
-            }
-            Action::StopContainer { replica: Some(replica), container, .. }
-            | Action::KillContainer { replica: Some(replica), container } => {
-                (replica, ServiceState::Stopped, container)
-            }
-            Action::RemoveContainer { replica: Some(replica), container, .. }
-                if self.plan.units.is_empty() =>
-            {
-                (replica, ServiceState::Removed, container)
-            }
-            _ => return,
-        };
-        let (replica, container) = (replica.clone(), Some(container.id.clone()));
-        self.announce(EventKind::Service { replica, state, cause: String::new(), container });
-    }
-
     /// Its process runs: from now on it is watched.
-    fn come_up(&mut self, now: Elapsed, id: UnitId, place: usize) {
+    pub(super) fn come_up(&mut self, now: Elapsed, id: UnitId, place: usize) {
         let run = self.run_of(id, place);
         run.life = Life::Up;
         run.was_up = true;
@@ -288,7 +174,7 @@ impl Scheduler {
     }
 
     /// What makes a unit ready; `None`: that it runs.
-    fn spec(&self, id: UnitId) -> Option<Arc<HealthSpec>> {
+    pub(super) fn spec(&self, id: UnitId) -> Option<Arc<HealthSpec>> {
         let unit = &self.plan.units[id.index()];
         match &unit.readiness {
             Readiness::Spec(spec) => Some(Arc::clone(spec)),
@@ -304,7 +190,7 @@ impl Scheduler {
     }
 
     /// Whether the engine's own HEALTHCHECK is what makes a unit ready.
-    fn trusts_engine(&self, id: UnitId) -> bool {
+    pub(super) fn trusts_engine(&self, id: UnitId) -> bool {
         matches!(self.plan.units[id.index()].readiness, Readiness::Healthcheck(_) | Readiness::Image(_))
     }
 
@@ -317,159 +203,7 @@ impl Scheduler {
         own.into_iter().chain(run).min().unwrap_or(Elapsed::ZERO + far)
     }
 
-    /// Gives a monitor its turn, or tries a start again.
-    pub(super) fn poll(&mut self, now: Elapsed, owner: Owner) {
-        if let Owner::Replica(id, place) = owner
-            && self.run_of(id, place).life == Life::Backoff
-        {
-            return self.try_again(id, place);
-        }
-        let Some(monitor) = self.monitor_mut(owner) else {
-            return self.one_shot_timed_out(now, owner);
-        };
-        let (orders, changes) = monitor.poll(now);
-        self.changed(now, owner, changes);
-        for Order::Probe(probe) in orders {
-            self.order(now, owner, probe);
-        }
-        self.set_timer(owner);
-    }
-
-    /// What runs to its end has no monitor; only its time is looked at.
-    fn one_shot_timed_out(&mut self, now: Elapsed, owner: Owner) {
-        let Owner::Replica(id, place) = owner else { return };
-        let unit = &self.plan.units[id.index()];
-        let (oneshot, timeout) = (unit.oneshot, unit.start.timeout);
-        let run = self.run_of(id, place);
-        let runs = run.life == Life::Up && !run.is_ready();
-        let (Some(timeout), Some(first_try)) = (timeout, run.first_try) else { return };
-        if oneshot && runs && now >= first_try + timeout {
-            let why = format!("did not end within {}", go_duration(timeout));
-            self.start_failed(now, id, place, Fault::late(why));
-        }
-    }
-
-    fn set_timer(&mut self, owner: Owner) {
-        let backing_off =
-            matches!(owner, Owner::Replica(id, place) if self.run_of(id, place).life == Life::Backoff);
-        if !backing_off {
-            let next = self.monitor_mut(owner).and_then(|m| m.next_deadline());
-            self.agenda.set(Self::owner_timer(owner), next);
-        }
-    }
-
-    fn monitor_mut(&mut self, owner: Owner) -> Option<&mut Monitor> {
-        match owner {
-            Owner::Replica(id, place) => self.run_of(id, place).monitor.as_mut(),
-            Owner::Outside(id, place) => self.units[id.index()].outside[place].as_mut(),
-        }
-    }
-
-    fn order(&mut self, now: Elapsed, owner: Owner, id: ProbeId) {
-        let Some(monitor) = self.monitor_mut(owner) else { return };
-        let check = monitor.check(id).clone();
-        // The state of other services is known here; nobody needs to be asked.
-        if let ProbeSpec::Service { name, stage } = &check.probe {
-            let result = self.ask_service(name, stage.as_deref());
-            let Some(monitor) = self.monitor_mut(owner) else { return };
-            let changes = monitor.probed(now, id, &result);
-            return self.changed(now, owner, changes);
-        }
-        let (attempt, container) = match owner {
-            Owner::Replica(unit, place) => {
-                let run = self.run_of(unit, place);
-                (run.attempt, run.container.as_ref().map(|c| c.id.clone()))
-            }
-            Owner::Outside(..) => (0, None),
-        };
-        self.out.push(Effect::Probe(Box::new(ProbeOrder {
-            key: ProbeKey { owner, id, attempt },
-            check,
-            container,
-        })));
-    }
-
-    fn ask_service(&self, name: &str, stage: Option<&str>) -> ProbeResult {
-        let index = self.plan.units.iter().position(|u| u.service == name);
-        let passed = index.is_some_and(|n| {
-            let run = &self.units[n];
-            stage.map_or_else(
-                || run.is_ready(),
-                |s| run.replicas.iter().all(|r| r.is_ready() || r.has_passed(s)),
-            )
-        });
-        let detail = match (passed, stage) {
-            (true, _) => format!("`{name}` is ready"),
-            (false, None) => format!("`{name}` is not ready"),
-            (false, Some(stage)) => format!("`{name}` has not passed stage `{stage}`"),
-        };
-        ProbeResult { passed, detail, took: Duration::ZERO, report: None }
-    }
-
-    /// Takes a probe's result.
-    pub(super) fn probed(&mut self, now: Elapsed, key: ProbeKey, result: &ProbeResult) {
-        if let Owner::Replica(id, place) = key.owner {
-            let run = self.run_of(id, place);
-            if run.attempt != key.attempt || run.life != Life::Up {
-                return;
-            }
-        }
-        let Some(monitor) = self.monitor_mut(key.owner) else { return };
-        let (check, stage) = (monitor.check(key.id).name.clone(), monitor.stage_of(key.id).to_owned());
-        let changes = monitor.probed(now, key.id, result);
-        if let Owner::Replica(id, place) = key.owner {
-            let replica = self.replica_name(id, place);
-            let (passed, detail, took) = (result.passed, result.detail.clone(), result.took);
-            self.announce(EventKind::Probed { replica, check, stage, passed, detail, took });
-        }
-        self.changed(now, key.owner, changes);
-        self.set_timer(key.owner);
-    }
-
-    /// Acts on what a monitor says.
-    fn changed(&mut self, now: Elapsed, owner: Owner, changes: Vec<Change>) {
-        let (id, place) = match owner {
-            Owner::Replica(id, place) => (id, place),
-            Owner::Outside(id, _) => {
-                if !changes.is_empty() {
-                    self.dirty.insert(id);
-                }
-                return;
-            }
-        };
-        for change in changes {
-            match change {
-                Change::StageStarted { index } => self.show_stage(id, place, index, StageStatus::Started, ""),
-                Change::StagePassed { index } => {
-                    self.run_of(id, place).early_exits = 0;
-                    self.show_stage(id, place, index, StageStatus::Passed, "");
-                }
-                Change::StageDegraded { index, why } => {
-                    self.show_stage(id, place, index, StageStatus::Degraded, &why);
-                }
-                Change::StageFailed { index, why, .. } => {
-                    self.show_stage(id, place, index, StageStatus::Failed, &why);
-                }
-                Change::Became(health) => self.became(now, id, place, health),
-            }
-        }
-        self.unit_changed(id);
-    }
-
-    fn became(&mut self, now: Elapsed, id: UnitId, place: usize, health: Health) {
-        match health {
-            Health::Starting => {}
-            Health::Ready => self.become_ready(id, place, ServiceState::Ready, ""),
-            Health::Degraded { why } => self.become_ready(id, place, ServiceState::Degraded, &why),
-            Health::Unhealthy { why } => self.unhealthy(now, id, place, &why),
-            Health::Recovering => self.show(id, place, ServiceState::Recovering, ""),
-            Health::Failed { why, timed_out } => {
-                self.start_failed(now, id, place, Fault { timed_out, ..Fault::new(why) });
-            }
-        }
-    }
-
-    fn become_ready(&mut self, id: UnitId, place: usize, state: ServiceState, why: &str) {
+    pub(super) fn become_ready(&mut self, id: UnitId, place: usize, state: ServiceState, why: &str) {
         let lacks = self.units[id.index()].lacks.clone();
         let (state, why) = match (state, lacks.is_empty()) {
             (ServiceState::Ready, false) => (ServiceState::Degraded, lacks.join(", ")),
@@ -489,7 +223,7 @@ impl Scheduler {
     }
 
     /// It was ready and its checks fail: it is started again as often as its policy says.
-    fn unhealthy(&mut self, now: Elapsed, id: UnitId, place: usize, why: &str) {
+    pub(super) fn unhealthy(&mut self, now: Elapsed, id: UnitId, place: usize, why: &str) {
         self.show(id, place, ServiceState::Unhealthy, why);
         if self.plan.units[id.index()].supervised {
             self.start_failed(now, id, place, Fault::new(format!("became unhealthy: {why}")));
@@ -556,7 +290,7 @@ impl Scheduler {
     }
 
     /// Its process has ended by itself.
-    fn exited(&mut self, now: Elapsed, id: UnitId, place: usize, code: i64) {
+    pub(super) fn exited(&mut self, now: Elapsed, id: UnitId, place: usize, code: i64) {
         let unit = self.plan.units[id.index()].clone();
         self.exits.push((self.replica_name(id, place), code));
         let run = self.run_of(id, place);
@@ -616,7 +350,7 @@ impl Scheduler {
         self.unit_changed(id);
     }
 
-    fn try_again(&mut self, id: UnitId, place: usize) {
+    pub(super) fn try_again(&mut self, id: UnitId, place: usize) {
         let Some(step) = self.plan.units[id.index()].replicas[place].start else {
             // It was running before this run: there is no step that starts it.
             return self.fail(id, place, Fault::new("became unhealthy"));
@@ -650,31 +384,6 @@ impl Scheduler {
                 self.fail(id, place, Fault::late(format!("{why}{last}")));
             }
         }
-    }
-
-    /// Announces a replica's state where it is another than before.
-    pub(super) fn show(&mut self, id: UnitId, place: usize, state: ServiceState, cause: &str) {
-        let replica = self.replica_name(id, place);
-        let run = self.run_of(id, place);
-        if run.shown == state && state != ServiceState::Restarting {
-            return;
-        }
-        run.shown = state;
-        let container = run.container.as_ref().map(|c| c.id.clone());
-        self.announce(EventKind::Service { replica, state, cause: cause.to_owned(), container });
-    }
-
-    fn show_stage(&mut self, id: UnitId, place: usize, index: usize, status: StageStatus, cause: &str) {
-        let Some(spec) = self.spec(id) else { return };
-        let Some(stage) = spec.stages.get(index) else { return };
-        self.announce(EventKind::Stage {
-            replica: self.replica_name(id, place),
-            stage: stage.name.clone(),
-            index: u32::try_from(index + 1).unwrap_or(u32::MAX),
-            of: u32::try_from(spec.stages.len()).unwrap_or(u32::MAX),
-            status,
-            cause: cause.to_owned(),
-        });
     }
 }
 

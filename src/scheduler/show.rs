@@ -1,0 +1,155 @@
+//! What everybody is told of a replica's life.
+
+use std::sync::Arc;
+
+use super::{Scheduler, replica::Life};
+use crate::{
+    event::{EventKind, ServiceState, StageStatus},
+    plan::{Action, Cause, StepId, UnitId},
+    time::Elapsed,
+};
+
+impl Scheduler {
+    /// What a unit waits for, as long as it does.
+    pub(super) fn show_waiting(&mut self, id: UnitId, waits: &[String]) {
+        let cause = format!("waits for {}", waits.join(", "));
+        for place in 0..self.units[id.index()].replicas.len() {
+            let shown = self.run_of(id, place).shown;
+            if matches!(shown, ServiceState::Pending | ServiceState::Created) {
+                self.show(id, place, ServiceState::Blocked, &cause);
+            }
+        }
+    }
+
+    pub(super) fn show_step_started(&mut self, id: StepId, action: &Action, cause: &Cause) {
+        let Some(unit) = self.plan.steps[id.index()].unit else { return self.show_image_step(id, action) };
+        // That there was none before goes without saying.
+        let cause = if *cause == Cause::Missing { String::new() } else { cause.to_string() };
+        match action {
+            Action::CreateContainer { replica, .. } => {
+                let place = self.place(unit, replica);
+                self.show(unit, place, ServiceState::Creating, &cause);
+            }
+            Action::StartContainer { replica, .. } => {
+                let place = self.place(unit, replica);
+                let run = self.run_of(unit, place);
+                run.life = Life::Starting;
+                run.seen_start = false;
+                run.early_exit = None;
+                run.out_of_memory = false;
+                self.show(unit, place, ServiceState::Starting, &cause);
+            }
+            Action::StopContainer { .. }
+            | Action::KillContainer { .. }
+            | Action::RemoveContainer { .. }
+            | Action::RenameContainer { .. }
+            | Action::CreateNetwork { .. }
+            | Action::RemoveNetwork { .. }
+            | Action::CreateVolume { .. }
+            | Action::RemoveVolume { .. }
+            | Action::PullImage { .. }
+            | Action::BuildImage { .. }
+            | Action::RemoveImage { .. } => self.show_ending(action),
+        }
+    }
+
+    /// Everybody who waits for an image is shown as pulling or building it.
+    pub(super) fn show_image_step(&mut self, id: StepId, action: &Action) {
+        let state = match action {
+            Action::PullImage { .. } => ServiceState::Pulling,
+            Action::BuildImage { .. } => ServiceState::Building,
+            _ => return self.show_ending(action),
+        };
+        let plan = Arc::clone(&self.plan);
+        for dependent in self.steps[id.index()].dependents.clone() {
+            let step = &plan.steps[dependent.index()];
+            if let (Action::CreateContainer { replica, .. }, Some(unit)) = (&step.action, step.unit) {
+                let place = self.place(unit, replica);
+                self.show(unit, place, state, "");
+            }
+        }
+    }
+
+    /// Stops and removals are shown for containers that no unit stands for.
+    pub(super) fn show_ending(&mut self, action: &Action) {
+        let (Action::StopContainer { replica: Some(replica), container, .. }
+        | Action::KillContainer { replica: Some(replica), container }) = action
+        else {
+            return;
+        };
+        self.announce(EventKind::Service {
+            replica: replica.clone(),
+            state: ServiceState::Stopping,
+            cause: String::new(),
+            container: Some(container.id.clone()),
+        });
+    }
+
+    pub(super) fn show_step_done(&mut self, now: Elapsed, action: &Action) {
+        let (replica, state, container) = match action {
+            Action::StartContainer { replica, existing, .. } => {
+                let unit = self.plan.units.iter().position(|u| u.service == replica.service);
+                if let Some(index) = unit {
+                    let unit = UnitId(u32::try_from(index).expect("fewer than 2^32 units"));
+                    let place = self.place(unit, replica);
+                    // One that was given up while the engine was at it stays given up.
+                    if self.run_of(unit, place).life == Life::Starting {
+                        self.come_up(now, unit, place);
+                    }
+                    return;
+                }
+                let id = existing.as_ref().map(|c| c.id.clone());
+                return self.announce(EventKind::Service {
+                    replica: replica.clone(),
+                    state: ServiceState::Starting,
+                    cause: String::new(),
+                    container: id,
+                });
+            }
+            Action::StopContainer { replica: Some(replica), container, .. }
+            | Action::KillContainer { replica: Some(replica), container } => {
+                (replica, ServiceState::Stopped, container)
+            }
+            Action::RemoveContainer { replica: Some(replica), container, .. }
+                if self.plan.units.is_empty() =>
+            {
+                (replica, ServiceState::Removed, container)
+            }
+            _ => return,
+        };
+        let (replica, container) = (replica.clone(), Some(container.id.clone()));
+        self.announce(EventKind::Service { replica, state, cause: String::new(), container });
+    }
+
+    /// Announces a replica's state where it is another than before.
+    pub(super) fn show(&mut self, id: UnitId, place: usize, state: ServiceState, cause: &str) {
+        let replica = self.replica_name(id, place);
+        let run = self.run_of(id, place);
+        if run.shown == state && state != ServiceState::Restarting {
+            return;
+        }
+        run.shown = state;
+        let container = run.container.as_ref().map(|c| c.id.clone());
+        self.announce(EventKind::Service { replica, state, cause: cause.to_owned(), container });
+    }
+
+    pub(super) fn show_stage(
+        &mut self,
+        id: UnitId,
+        place: usize,
+        index: usize,
+        status: StageStatus,
+        cause: &str,
+    ) {
+        let Some(spec) = self.spec(id) else { return };
+        let Some(stage) = spec.stages.get(index) else { return };
+        self.announce(EventKind::Stage {
+            replica: self.replica_name(id, place),
+            stage: stage.name.clone(),
+            index: u32::try_from(index + 1).unwrap_or(u32::MAX),
+            of: u32::try_from(spec.stages.len()).unwrap_or(u32::MAX),
+            status,
+            cause: cause.to_owned(),
+        });
+    }
+}
