@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn names_are_sorted_as_go_yaml_sorts_them() {
-        let sorted = ["_b", "1", "2", "10", "A_B", "AB", "a1b", "a2", "a10", "a-b", "ab", "a_b"];
+        let sorted = ["_b", "1", "2", "10", "A_B", "AB", "a-b", "a_b", "a1b", "a2", "a10", "ab"];
         let mut names = ["ab", "a_b", "a10", "10", "AB", "a2", "_b", "a1b", "2", "A_B", "1", "a-b"];
         names.sort_by(|a, b| compare(a, b));
         assert_eq!(names, sorted);
