@@ -1,6 +1,6 @@
 //! What is ready, decided from probe results: a machine without a clock.
 //!
-//! *Owns* the words of health, [`look`], which judges one look at a service, and [`Monitor`], which takes one
+//! *Owns* the words of health, [`look()`], which judges one look at a service, and [`Monitor`], which takes one
 //! container from its start through its stages and watches it after that. *Must not know* how a probe is executed, nor the order of services.
 //!
 //! ```text
