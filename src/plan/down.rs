@@ -59,7 +59,7 @@ pub fn down(project: &Project, observed: &Observed, options: &EndOptions) -> Pla
 
 /// Plans a `stop`: dependents before what they depend on.
 pub fn stop(project: &Project, observed: &Observed, options: &EndOptions) -> Plan {
-    let mut ending = Ending::new(project, observed, options);
+    let mut ending = Ending::of_services(project, observed, options);
     ending.stop_all();
     ending.plan()
 }
@@ -102,7 +102,7 @@ pub fn restarted_with(project: &Project, services: &[String]) -> Vec<String> {
 }
 
 fn starting(project: &Project, observed: &Observed, options: &EndOptions, stop_first: bool) -> Plan {
-    let mut ending = Ending::new(project, observed, options);
+    let mut ending = Ending::of_services(project, observed, options);
     let stops = if stop_first { ending.stop_all() } else { BTreeMap::new() };
     let order = graph::dependency_order(project).unwrap_or_default();
     let chosen = |name: &String| options.services.is_empty() || options.services.contains(name);
@@ -173,6 +173,13 @@ impl<'a> Ending<'a> {
         };
         let containers = observed.containers.iter().filter(chosen).cloned().collect();
         Self { project, observed, options, containers, steps: Vec::new(), warnings: Vec::new() }
+    }
+
+    /// Without one-off containers: `run` made them, and only `down` ends them, as in Compose.
+    fn of_services(project: &'a Project, observed: &'a Observed, options: &'a EndOptions) -> Self {
+        let mut ending = Self::new(project, observed, options);
+        ending.containers.retain(|c| !c.is_oneoff());
+        ending
     }
 
     fn plan(self) -> Plan {
@@ -332,4 +339,35 @@ pub(super) fn replica(container: &Container) -> Option<Replica> {
 
 pub(super) fn is_up(state: ContainerState) -> bool {
     matches!(state, ContainerState::Running | ContainerState::Restarting | ContainerState::Paused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project::Service;
+
+    fn container(name: &str, service: &str, oneoff: &str) -> Container {
+        let label = |key: &str, value: &str| (format!("com.docker.compose.{key}"), value.to_owned());
+        Container {
+            id: name.to_owned(),
+            name: name.to_owned(),
+            state: ContainerState::Running,
+            labels: [label("service", service), label("oneoff", oneoff)].into(),
+            ..Container::default()
+        }
+    }
+
+    #[test]
+    fn stop_leaves_one_off_containers_alone_and_down_does_not() {
+        let mut project = Project { name: "p".to_owned(), ..Project::default() };
+        project.services.insert("web".to_owned(), Service { name: "web".to_owned(), ..Service::default() });
+        let observed = Observed {
+            containers: vec![container("p-web-1", "web", "False"), container("p-web-run-1", "web", "True")],
+            ..Observed::default()
+        };
+        let stopped = |plan: Plan| plan.steps.len();
+        assert_eq!(stopped(stop(&project, &observed, &EndOptions::default())), 1);
+        // Each is stopped and removed.
+        assert_eq!(stopped(down(&project, &observed, &EndOptions::default())), 4);
+    }
 }

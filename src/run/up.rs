@@ -187,7 +187,9 @@ fn announce_policy(run: &mut Run, policy: OnFailure, driven: &Driven) {
 async fn follow(run: &mut Run, start: &Start<'_>, policy: OnFailure) -> (Aftermath, Vec<String>) {
     let Start { request, plan, driven, keep, .. } = *start;
     let grace = request.options.stop_grace;
-    let options = EndOptions { grace, orphans: false, cores: request.options.cores, ..EndOptions::default() };
+    // A teardown leaves nothing: orphans would keep the networks in use.
+    let orphans = policy == OnFailure::Teardown;
+    let options = EndOptions { grace, orphans, cores: request.options.cores, ..EndOptions::default() };
     let (next, observed, aftermath) = match policy {
         OnFailure::Keep => return (Aftermath::Kept, Vec::new()),
         OnFailure::Rollback if plan::is_past_undoing(plan, &driven.done) => {
