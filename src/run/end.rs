@@ -54,7 +54,7 @@ pub async fn end(
     if ending == Ending::Restart && options.dependents {
         options.services = plan::restarted_with(&project, &options.services);
     }
-    settle(run).await;
+    let after_killed = settle(run).await;
     let observed = Arc::new(run.engine().observe(&scope(&project)).await?);
     let plan = Arc::new(ending.plan(&project, &observed, &options));
     let chosen = Observed {
@@ -72,7 +72,15 @@ pub async fn end(
     announce_start(run, label, &plan, &chosen);
     let driven = run.drive(plan, Arc::clone(&observed), AfterReady::Finish).await;
     let outcome = driven.outcome;
-    let left = outcome.left;
+    let mut left = outcome.left;
+    if after_killed && ending == Ending::Down && outcome.reason.is_none() {
+        // What a killed run asked for last may have come up only now.
+        let late = Arc::new(run.engine().observe(&scope(&project)).await?);
+        let plan = Arc::new(ending.plan(&project, &late, &options));
+        if !plan.steps.is_empty() {
+            left = run.drive(plan, late, AfterReady::Finish).await.outcome.left;
+        }
+    }
     let verdict = if left.is_empty() || outcome.verdict != Verdict::Succeeded {
         outcome.verdict
     } else {

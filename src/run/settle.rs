@@ -17,20 +17,21 @@ use crate::{
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
 /// The engine is given this long for most of what it does.
-const QUICK: Duration = Duration::from_secs(2);
+const QUICK: Duration = Duration::from_secs(6);
 /// A stop takes as long as a container's grace, mostly the engine's 10 s.
 const STOP: Duration = Duration::from_secs(12);
 
-/// Waits until what an interrupted run asked for is done, or cannot be expected any more.
-pub(super) async fn settle(run: &mut Run) {
+/// Waits until what an interrupted run asked for is done, or cannot be expected any more. Whether there was any.
+pub(super) async fn settle(run: &mut Run) -> bool {
     let began = Instant::now();
     let engine = Arc::clone(run.engine());
     let scope = scope(run.project());
     let mut open = run.take_interrupted();
     open.retain(|action| patience(action.action).is_some());
+    let any = !open.is_empty();
     while !open.is_empty() {
         // An engine that does not answer is dealt with by whoever asks next.
-        let Ok(observed) = engine.observe(&scope).await else { return };
+        let Ok(observed) = engine.observe(&scope).await else { return any };
         let waited = began.elapsed();
         open.retain(|action| {
             patience(action.action).is_some_and(|most| waited < most) && !is_done(action, &observed)
@@ -39,6 +40,7 @@ pub(super) async fn settle(run: &mut Run) {
             tokio::time::sleep(PAUSE).await;
         }
     }
+    any
 }
 
 /// How long to wait for it; `None`: it changes nothing that a plan depends on.
