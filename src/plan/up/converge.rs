@@ -4,7 +4,7 @@ use super::{Builder, First, Outcome, diverge::references};
 use crate::{
     plan::{
         Action, Cause, Container, ContainerRef, ContainerState, EngineHealth, Found, Phase, Place, Step,
-        StepId, UnitId, UnitReplica, names, place, unit,
+        StepId, UnitId, UnitReplica, down::is_up, names, place, unit,
     },
     project::{Replica, Service},
 };
@@ -368,10 +368,6 @@ impl Builder<'_> {
             ));
         }
     }
-}
-
-fn is_up(state: ContainerState) -> bool {
-    matches!(state, ContainerState::Running | ContainerState::Restarting | ContainerState::Paused)
 }
 
 /// What is known of a container that stays.
