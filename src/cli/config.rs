@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     compose::{self, LoadOptions, tree::Node, yaml},
-    plan::service_hash,
-    project::{Project, sort_all},
+    plan::{self, service_hash},
+    project::{Project, Service, sort_all},
 };
 
 /// Prints the model, or what was asked of it.
@@ -126,17 +126,10 @@ fn effective(invocation: &Invocation, args: &ConfigArgs) -> Result<String, CliEr
 
 /// Services, each behind what it depends on.
 fn in_order_of_dependencies(project: &Project) -> Vec<String> {
-    fn visit(project: &Project, name: &str, seen: &mut BTreeSet<String>, order: &mut Vec<String>) {
-        let Some(service) = project.services.get(name) else { return };
-        if !seen.insert(name.to_owned()) {
-            return;
-        }
-        service.depends_on.keys().for_each(|other| visit(project, other, seen, order));
-        order.push(name.to_owned());
-    }
-    let (mut seen, mut order) = (BTreeSet::new(), Vec::new());
-    project.services.keys().for_each(|name| visit(project, name, &mut seen, &mut order));
-    order
+    let depends_on = |service: &Service| service.depends_on.keys().cloned().collect();
+    let edges = project.services.iter().map(|(name, service)| (name.clone(), depends_on(service))).collect();
+    // A circle is refused by the loader, unless it was told not to look.
+    plan::order(&edges).unwrap_or_else(|_| project.services.keys().cloned().collect())
 }
 
 fn profiles(project: &Project) -> Vec<String> {

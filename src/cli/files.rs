@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::Invocation;
-use crate::compose::{Environment, Files, LoadOptions, Skip};
+use crate::compose::{Environment, FILE_BYTES, Files, LoadOptions, Skip};
 
 /// The real file system and standard input.
 #[derive(Debug, Clone, Copy, Default)]
@@ -15,13 +15,11 @@ pub struct LocalFiles;
 
 impl Files for LocalFiles {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        fs::read(path)
+        bounded(fs::File::open(path)?)
     }
 
     fn read_stdin(&self) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        io::stdin().lock().read_to_end(&mut bytes)?;
-        Ok(bytes)
+        bounded(io::stdin().lock())
     }
 
     fn exists(&self, path: &Path) -> bool {
@@ -35,6 +33,17 @@ impl Files for LocalFiles {
     fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
         fs::canonicalize(path)
     }
+}
+
+/// All bytes, where they are few enough for a Compose file: devices and logs that somebody names by mistake are not.
+fn bounded(source: impl io::Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.take(FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES {
+        let message = format!("it is larger than {} MiB", FILE_BYTES >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    }
+    Ok(bytes)
 }
 
 impl Invocation {
@@ -72,5 +81,11 @@ mod tests {
         assert_eq!(LocalFiles.read(&path).unwrap(), b"text");
         assert!(LocalFiles.exists(&path) && !LocalFiles.is_dir(&path) && LocalFiles.is_dir(folder.path()));
         assert!(!LocalFiles.exists(&folder.path().join("b")));
+    }
+
+    #[test]
+    fn a_file_without_end_is_refused() {
+        let error = LocalFiles.read(Path::new("/dev/zero")).unwrap_err();
+        assert_eq!(error.to_string(), "it is larger than 64 MiB");
     }
 }

@@ -2,7 +2,10 @@
 
 use indexmap::IndexMap;
 
-use super::interpolate::{TemplateError, substitute};
+use super::{
+    interpolate::{TemplateError, substitute},
+    limits,
+};
 
 /// What is wrong in such a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +24,7 @@ pub fn parse(
     variables: &mut IndexMap<String, String>,
 ) -> Result<Vec<String>, DotenvError> {
     let mut unset = Vec::new();
+    let mut length = 0;
     let mut rest = text.trim_start_matches('\u{FEFF}');
     loop {
         rest = rest.trim_start();
@@ -43,6 +47,10 @@ pub fn parse(
         }
         let known = |name: &str| lookup(name).or_else(|| variables.get(name).cloned());
         let (value, after) = value(key.rest, &known, &mut unset).map_err(wrong)?;
+        length += value.len();
+        if length > limits::REPLACED_BYTES.max(text.len()) {
+            return Err(wrong("variables of variables make this file too long".to_owned()));
+        }
         variables.insert(key.name.to_owned(), value);
         rest = after;
     }
@@ -154,6 +162,7 @@ fn explain(error: &TemplateError, text: &str) -> String {
         TemplateError::Invalid => {
             format!("a `${{` is no variable, write `$$` where a dollar sign is meant: `{text}`")
         }
+        TemplateError::TooLong => "variables of variables make this value too long".to_owned(),
         TemplateError::Required { name, reason } if reason.is_empty() => {
             format!("the variable `{name}` must be set")
         }

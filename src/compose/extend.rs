@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{
     files::{absolute, is_remote, remote},
+    limits,
     load::{Loader, Scope, Stop, wrong},
     merge::{self, Resets},
     tree::{Mapping, Node, Value},
@@ -77,6 +78,11 @@ impl Loader<'_> {
         let target_file = target.as_deref().unwrap_or(within.file);
         if let Some(first) = chain.iter().position(|(file, known, _)| known == name && file == target_file) {
             return Err(circle(&chain[first..]).into());
+        }
+        if chain.len() >= limits::EXTENDS_DEPTH {
+            let deep = limits::EXTENDS_DEPTH;
+            let message = format!("more than {deep} services extend each other, one after the other");
+            return Err(wrong("extends-too-deep", message, reference.at));
         }
         chain.push((target_file.to_owned(), name.to_owned(), reference.at));
         let base = match &target {

@@ -342,6 +342,7 @@ fn project_name(
     let text = interpolate::substitute(&text, &lookup, &mut Vec::new()).map_err(|error| {
         let message = match error {
             TemplateError::Invalid => "`name` has a `${` that is no variable".to_owned(),
+            TemplateError::TooLong => "variables make `name` too long".to_owned(),
             TemplateError::Required { name, .. } => {
                 format!("`name` needs the variable `{name}`, which is not set")
             }

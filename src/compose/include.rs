@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{
     extend::at_reference,
     files::absolute,
+    limits,
     load::{Loader, Scope, Stop, wrong},
     tree::{Mapping, Node},
 };
@@ -83,6 +84,18 @@ impl Loader<'_> {
             let names: Vec<String> = trail.iter().chain([main]).map(|path| self.reader.shown(path)).collect();
             let message = format!("files include each other in a circle: {}", names.join(" -> "));
             return Err(wrong("include-cycle", message, *at));
+        }
+        if trail.len() > limits::INCLUDE_DEPTH {
+            let message = format!("more than {} files include each other", limits::INCLUDE_DEPTH);
+            return Err(wrong("include-too-deep", message, *at));
+        }
+        self.included_files += files.len();
+        if self.included_files > limits::INCLUDED_FILES {
+            let message = format!("this project includes more than {} files", limits::INCLUDED_FILES);
+            let problem = Diagnostic::error("too-many-includes", message).at(*at, "");
+            return Err(problem
+                .help("a file that is included in several places is loaded in each of them")
+                .into());
         }
         let directory = match include.project_directory.as_deref().filter(|given| !given.is_empty()) {
             Some(directory) => absolute(&scope.directory, Path::new(directory)),

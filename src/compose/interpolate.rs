@@ -3,17 +3,15 @@
 //! Keys are never replaced. An operator's word is itself replaced, whether it is used or not.
 
 use super::{
+    limits,
     source::Environment,
     tree::{Node, TreePath, Value},
 };
 use crate::diagnostic::{Diagnostic, SourceMap, Span, did_you_mean};
 
-/// Words inside words inside words.
-const MAX_DEPTH: usize = 100;
-
 /// Replaces in every text of a tree; returns what is wrong, and a warning for each variable that is not set.
 pub fn interpolate(node: &mut Node, environment: &Environment, sources: &SourceMap) -> Vec<Diagnostic> {
-    let mut tree = Tree { environment, sources, diagnostics: Vec::new() };
+    let mut tree = Tree { environment, sources, diagnostics: Vec::new(), replaced: 0 };
     tree.node(node, &TreePath::root());
     tree.diagnostics
 }
@@ -23,6 +21,8 @@ pub fn interpolate(node: &mut Node, environment: &Environment, sources: &SourceM
 pub(super) enum TemplateError {
     /// `${` that is no variable.
     Invalid,
+    /// The result would be longer than [`limits::VALUE_BYTES`].
+    TooLong,
     /// A variable that `:?` or `?` demands.
     Required {
         /// Its name.
@@ -48,7 +48,7 @@ fn replace(
     unset: &mut Vec<String>,
     depth: usize,
 ) -> Result<String, TemplateError> {
-    if depth > MAX_DEPTH {
+    if depth > limits::EXPRESSION_DEPTH {
         return Err(TemplateError::Invalid);
     }
     let mut out = String::with_capacity(text.len());
@@ -71,6 +71,9 @@ fn replace(
                 out.push_str(&plain(name, lookup, unset));
             }
             rest = &after[name.len()..];
+        }
+        if out.len() > limits::VALUE_BYTES.max(text.len()) {
+            return Err(TemplateError::TooLong);
         }
     }
     out.push_str(rest);
@@ -170,6 +173,8 @@ struct Tree<'a> {
     environment: &'a Environment,
     sources: &'a SourceMap,
     diagnostics: Vec<Diagnostic>,
+    /// Bytes of the texts that were replaced.
+    replaced: usize,
 }
 
 impl Tree<'_> {
@@ -193,7 +198,11 @@ impl Tree<'_> {
     fn text(&mut self, text: &mut String, at: Span, path: &TreePath) {
         let mut unset = Vec::new();
         let lookup = |name: &str| self.environment.get(name).map(str::to_owned);
-        let replaced = substitute(text, &lookup, &mut unset);
+        let replaced = if self.replaced > limits::REPLACED_BYTES {
+            Err(TemplateError::TooLong)
+        } else {
+            substitute(text, &lookup, &mut unset)
+        };
         for name in unset {
             let warned = format!("the variable `{name}` is not set; it becomes an empty text");
             if self.diagnostics.iter().any(|known| known.message == warned) {
@@ -208,7 +217,18 @@ impl Tree<'_> {
             self.diagnostics.push(warning.at(self.variable(&name, at), "").help(help));
         }
         match replaced {
-            Ok(replaced) => *text = replaced,
+            Ok(replaced) => {
+                self.replaced += replaced.len();
+                *text = replaced;
+            }
+            Err(TemplateError::TooLong) => self.diagnostics.push(
+                Diagnostic::error(
+                    "text-too-long",
+                    format!("variables make `{path}` or this whole file too long"),
+                )
+                .at(at, format!("at most {} MiB a text", limits::VALUE_BYTES >> 20))
+                .help("look for variables whose values are made of each other"),
+            ),
             Err(TemplateError::Invalid) => self.diagnostics.push(
                 Diagnostic::error(
                     "interpolation-syntax",
@@ -274,7 +294,7 @@ mod tests {
                 let shown = match run(&form.replace('%', name)) {
                     Ok(text) => text,
                     Err(TemplateError::Required { reason, .. }) => format!("!{reason}"),
-                    Err(TemplateError::Invalid) => "invalid".to_owned(),
+                    Err(TemplateError::Invalid | TemplateError::TooLong) => "invalid".to_owned(),
                 };
                 assert_eq!(shown, expected, "{form} {name}");
             }

@@ -98,6 +98,8 @@ pub(super) struct Loader<'a> {
     pub(super) problems: Vec<Diagnostic>,
     /// Files that were extended, by path and including directory.
     pub(super) bases: HashMap<(PathBuf, PathBuf), Rc<BaseFile>>,
+    /// How many files were included so far.
+    pub(super) included_files: usize,
     /// Values of secrets and configs.
     captured: resolve::Captured,
 }
@@ -143,6 +145,7 @@ impl<'a> Loader<'a> {
             home: process.get("HOME").map(str::to_owned),
             problems: Vec::new(),
             bases: HashMap::new(),
+            included_files: 0,
             captured: resolve::Captured::new(),
         }
     }

@@ -7,6 +7,7 @@
 mod canonical;
 mod casts;
 mod check;
+mod circle;
 mod decode;
 mod defaults;
 pub mod dotenv;
@@ -15,6 +16,7 @@ pub mod extension;
 mod files;
 mod include;
 pub mod interpolate;
+mod limits;
 mod load;
 mod merge;
 mod normalise;
@@ -29,5 +31,6 @@ mod words;
 pub mod yaml;
 
 pub use decode::to_json as tree_json;
+pub use limits::FILE_BYTES;
 pub use load::{Loaded, LoadedTree, load, load_tree};
 pub use source::{Environment, Files, LoadOptions, Skip};

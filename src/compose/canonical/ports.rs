@@ -4,7 +4,10 @@ use std::net::IpAddr;
 
 use super::Unreadable;
 use crate::{
-    compose::tree::{Mapping, Node, Value},
+    compose::{
+        limits,
+        tree::{Mapping, Node, Value},
+    },
     diagnostic::{Diagnostic, Span},
 };
 
@@ -22,6 +25,11 @@ pub(super) fn ports(node: &mut Node, unreadable: Unreadable, problems: &mut Vec<
     let Some(items) = node.as_sequence_mut() else { return };
     let mut long = Vec::with_capacity(items.len());
     for item in std::mem::take(items) {
+        if long.len() > limits::PORTS {
+            let message = format!("more than {} ports of one service", limits::PORTS);
+            problems.push(Diagnostic::error("too-many-ports", message).at(item.span, "with these"));
+            break;
+        }
         let text = match &item.value {
             Value::String(text) => text.clone(),
             Value::Int(number) => number.to_string(),

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 
 use super::{check::Reference, wave::Places};
 use crate::{
-    compose::tree::Node,
+    compose::{circle::circle, tree::Node},
     diagnostic::{Diagnostic, Span},
     project::{Condition, Mode, Project, Require, Service},
 };
 
 /// Something that happens once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Moment<'a> {
     Start(&'a str),
     Ready(&'a str),
@@ -58,7 +58,8 @@ pub(super) fn find(
     if project.orch.startup.mode.is_none_or(|mode| mode == Mode::Waves) {
         add_waves(&mut graph, project, places);
     }
-    let cycle = Search::new(&graph).cycle()?;
+    let next = |moment| graph.get(&moment).into_iter().flatten().map(|(to, why)| (*to, why));
+    let cycle: Vec<&Why> = circle(graph.keys().copied(), next)?.into_iter().map(|(_, why)| why).collect();
     describe(&cycle)
 }
 
@@ -116,41 +117,6 @@ fn add_waves<'a>(graph: &mut Graph<'a>, project: &'a Project, places: &Places) {
                 .map(|(_, span)| (*span, format!("{} is started after {}", pair[1], pair[0])));
             add(Moment::Start(&pair[1]), Moment::Ready(&pair[0]), said);
         }
-    }
-}
-
-/// A walk that remembers its way.
-struct Search<'a, 'g> {
-    graph: &'g Graph<'a>,
-    done: Vec<Moment<'a>>,
-    way: Vec<(Moment<'a>, Option<&'g Why>)>,
-}
-
-impl<'a, 'g> Search<'a, 'g> {
-    fn new(graph: &'g Graph<'a>) -> Self {
-        Self { graph, done: Vec::new(), way: Vec::new() }
-    }
-
-    /// The reasons along a way that comes back to itself.
-    fn cycle(mut self) -> Option<Vec<&'g Why>> {
-        let starts: Vec<Moment<'a>> = self.graph.keys().copied().collect();
-        starts.into_iter().find_map(|moment| self.visit(moment, None))
-    }
-
-    fn visit(&mut self, moment: Moment<'a>, why: Option<&'g Why>) -> Option<Vec<&'g Why>> {
-        if let Some(at) = self.way.iter().position(|(on_way, _)| *on_way == moment) {
-            let back = self.way[at + 1..].iter().filter_map(|(_, why)| *why).chain(why);
-            return Some(back.collect());
-        }
-        if self.done.contains(&moment) {
-            return None;
-        }
-        self.way.push((moment, why));
-        let next = self.graph.get(&moment).into_iter().flatten();
-        let cycle = next.map(|(to, why)| (*to, why)).find_map(|(to, why)| self.visit(to, Some(why)));
-        self.way.pop();
-        self.done.push(moment);
-        cycle
     }
 }
 

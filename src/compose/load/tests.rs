@@ -398,6 +398,64 @@ fn files_that_multiply_themselves_are_refused_at_once() {
     assert_eq!(loaded.diagnostics.last().map(|problem| problem.code), Some("yaml-too-large"));
 }
 
+/// The code of the error that loading these files ends with.
+fn code_of(files: &[(&str, &str)]) -> Option<&'static str> {
+    case(files).loaded().diagnostics.last().map(|problem| problem.code)
+}
+
+#[test]
+fn variables_that_multiply_themselves_are_refused() {
+    let mut text = "A0=xxxxxxxxxx\n".to_owned();
+    for level in 1..40 {
+        let before = level - 1;
+        text = format!("{text}A{level}=${{A{before}}}${{A{before}}}\n");
+    }
+    assert_eq!(
+        code_of(&[("compose.yaml", "services: {a: {image: x}}"), (".env", &text)]),
+        Some("env-file-syntax")
+    );
+    let long = format!("LONG={}\n", "x".repeat(1 << 20));
+    let often = format!("services: {{a: {{image: x, command: '{}'}}}}", "$LONG".repeat(100));
+    assert_eq!(code_of(&[("compose.yaml", &often), (".env", &long)]), Some("text-too-long"));
+    let everywhere = format!("services: {{a: {{image: x, command: [{}]}}}}", "$LONG,".repeat(1000));
+    assert_eq!(code_of(&[("compose.yaml", &everywhere), (".env", &long)]), Some("text-too-long"));
+}
+
+#[test]
+fn a_chain_of_thousands_is_refused_or_followed_but_fills_no_stack() {
+    let chain = |of: &dyn Fn(usize) -> String| {
+        let services: Vec<String> =
+            (0..3000).map(|n| format!("  s{n}: {{image: x, {}}}", of(n + 1))).collect();
+        format!("services:\n{}\n  s3000: {{image: x}}\n", services.join("\n"))
+    };
+    let extends = chain(&|next| format!("extends: s{next}"));
+    assert_eq!(code_of(&[("compose.yaml", &extends)]), Some("extends-too-deep"));
+    let waits = chain(&|next| format!("depends_on: [s{next}]"));
+    assert_eq!(code_of(&[("compose.yaml", &waits)]), None);
+    let circle = waits.replace("s3000: {image: x}", "s3000: {image: x, depends_on: [s2000]}");
+    let case = case(&[("compose.yaml", &circle)]);
+    let loaded = case.loaded();
+    let problem = loaded.diagnostics.last().unwrap();
+    assert!(problem.message.ends_with("s2009 → … (992 more)"), "{}", problem.message);
+}
+
+#[test]
+fn files_that_include_each_other_again_and_again_are_refused() {
+    let names: Vec<String> = (0..25).map(|n| format!("f{n}.yaml")).collect();
+    let texts: Vec<String> = (1..25).map(|n| format!("include: [f{n}.yaml, ./f{n}.yaml]\n")).collect();
+    let mut files = vec![("compose.yaml", "include: [f0.yaml]\n")];
+    files.extend(names.iter().map(String::as_str).zip(texts.iter().map(String::as_str)));
+    files.push((&names[24], "services: {a: {image: x}}\n"));
+    assert_eq!(code_of(&files), Some("too-many-includes"));
+}
+
+#[test]
+fn ranges_of_ports_that_have_no_end_are_refused() {
+    let ports = (1..=5).map(|n| format!("'127.0.0.{n}:1-65535:1-65535'")).collect::<Vec<_>>().join(", ");
+    let text = format!("services: {{a: {{image: x, ports: [{ports}]}}}}");
+    assert_eq!(code_of(&[("compose.yaml", &text)]), Some("too-many-ports"));
+}
+
 proptest::proptest! {
     /// Text made of what YAML, variables and Compose files are made of.
     #[test]

@@ -10,14 +10,11 @@ use indexmap::{IndexMap, map::Entry as Slot};
 
 use super::scalar;
 use crate::{
+    compose::limits::{COPIED_NODES, YAML_DEPTH},
     compose::tree::{Entry, Mapping, MergeTag, Node, Value},
     diagnostic::{Diagnostic, FileId, SourceMap, Span},
 };
 
-/// Nodes that aliases of one file may add to it.
-const MAX_COPIED: usize = 200_000;
-/// Lists and mappings inside each other; later stages walk them recursively.
-const MAX_DEPTH: usize = 200;
 /// What `!!` stands for.
 const YAML_TAGS: &str = "tag:yaml.org,2002:";
 
@@ -27,8 +24,8 @@ pub fn documents(file: FileId, sources: &SourceMap) -> Result<Vec<Node>, Diagnos
     let mut options = granit_parser::options! {
         emit_unresolved_aliases: true,
         emit_anchor_events: true,
-        flow_nesting_limit: MAX_DEPTH,
-        block_nesting_limit: MAX_DEPTH
+        flow_nesting_limit: YAML_DEPTH,
+        block_nesting_limit: YAML_DEPTH
     };
     options.set_emit_comments(false);
     let mut builder = Builder::new(file, text);
@@ -212,7 +209,7 @@ impl<'a> Builder<'a> {
         if self.wants_key() {
             return Err(complex_key(at));
         }
-        if self.open.len() >= MAX_DEPTH {
+        if self.open.len() >= YAML_DEPTH {
             return Err(too_deep(at));
         }
         self.open.push(Open { start: at, anchor, tag: tag.and_then(merge_tag), size: 1, depth: 0, parts });
@@ -257,11 +254,11 @@ impl<'a> Builder<'a> {
             return Err(Diagnostic { help, ..error });
         };
         self.copied += built.size;
-        if self.copied > MAX_COPIED {
+        if self.copied > COPIED_NODES {
             return Err(Diagnostic::error("yaml-too-large", "aliases make this file too large")
-                .at(at, format!("more than {MAX_COPIED} values with what `*{name}` stands for")));
+                .at(at, format!("more than {COPIED_NODES} values with what `*{name}` stands for")));
         }
-        if self.open.len() + built.depth > MAX_DEPTH {
+        if self.open.len() + built.depth > YAML_DEPTH {
             return Err(too_deep(at));
         }
         if self.wants_key() {
@@ -376,7 +373,7 @@ fn complex_key(at: Span) -> Diagnostic {
 }
 
 fn too_deep(at: Span) -> Diagnostic {
-    Diagnostic::error("yaml-too-deep", format!("lists and mappings are nested more than {MAX_DEPTH} deep"))
+    Diagnostic::error("yaml-too-deep", format!("lists and mappings are nested more than {YAML_DEPTH} deep"))
         .at(at, "")
 }
 
