@@ -7,7 +7,7 @@ use super::{
     files::absolute,
     limits,
     load::{Loader, Scope, Stop, wrong},
-    tree::{Mapping, Node},
+    tree::{Mapping, Node, Value},
 };
 use crate::diagnostic::{Diagnostic, Span, did_you_mean};
 
@@ -66,8 +66,15 @@ impl Loader<'_> {
         if paths.is_empty() {
             return Err(wrong("schema", "an item of `include` has no `path`", at));
         }
-        let project_directory =
-            texts(item.get("project_directory"))?.into_iter().next().map(|(text, _)| text);
+        let project_directory = match item.get("project_directory").map(|node| (&node.value, node)) {
+            None | Some((Value::Null, _)) => None,
+            Some((Value::String(text), _)) => Some(text.clone()),
+            Some((Value::Int(number), _)) => Some(number.to_string()),
+            Some((_, node)) => {
+                let message = format!("`project_directory` must be a path, not {}", node.kind());
+                return Err(wrong("schema", message, node.span));
+            }
+        };
         Ok(Include { paths, project_directory, env_files: texts(item.get("env_file"))?, at })
     }
 

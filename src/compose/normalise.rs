@@ -10,6 +10,10 @@ use crate::{
 
 /// Writes out what is implied, for a project of this name.
 pub(crate) fn normalise(tree: &mut Node, project: &str, environment: &Environment) {
+    let at = tree.span;
+    if let Some(top) = tree.as_mapping_mut() {
+        top.insert("name", at, Node::string(project, at));
+    }
     default_network(tree);
     if let Some(services) = tree.get_mut("services") {
         for (_, entry) in services.entries_mut() {

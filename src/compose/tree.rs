@@ -236,6 +236,26 @@ impl Value {
             Self::Null | Self::Sequence(_) | Self::Mapping(_) => None,
         }
     }
+
+    /// The text that Go's `%v` gives any value: `map[a:1 b:[x <nil>]]`.
+    pub fn go_text(&self) -> String {
+        match self {
+            Self::Null => "<nil>".to_owned(),
+            Self::Sequence(items) => {
+                let items: Vec<String> = items.iter().map(|item| item.value.go_text()).collect();
+                format!("[{}]", items.join(" "))
+            }
+            Self::Mapping(mapping) => {
+                let mut entries: Vec<(&str, String)> =
+                    mapping.iter().map(|(key, entry)| (key, entry.value.value.go_text())).collect();
+                entries.sort_unstable();
+                let entries: Vec<String> =
+                    entries.into_iter().map(|(key, value)| format!("{key}:{value}")).collect();
+                format!("map[{}]", entries.join(" "))
+            }
+            scalar => scalar.scalar_text().unwrap_or_default(),
+        }
+    }
 }
 
 /// An RFC 3339 time as Go writes one: `2001-01-23 00:00:00 +0000 UTC`.
@@ -252,7 +272,7 @@ fn go_time(text: &str) -> String {
 }
 
 /// A float in Go's `%v`: shortest digits, an exponent below -4 and from 6 on.
-fn go_float(value: f64) -> String {
+pub(super) fn go_float(value: f64) -> String {
     if value.is_nan() {
         return "NaN".to_owned();
     }

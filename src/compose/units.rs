@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-/// Units of a duration, longest spelling first where one begins another.
-const UNITS: [(&str, u64); 10] = [
+use crate::project::SignedDuration;
+
+/// Units of a duration, in nanoseconds.
+const UNITS: [(&str, i64); 10] = [
     ("ns", 1),
     ("us", 1_000),
     ("µs", 1_000),
@@ -16,23 +18,30 @@ const UNITS: [(&str, u64); 10] = [
     ("w", 604_800_000_000_000),
 ];
 
-/// Reads `1m30s`, `1.5h`, `2w`, `500ms`; `0` needs no unit.
+/// Reads a time to wait, as [`signed_duration`] reads it.
 ///
 /// # Errors
 ///
-/// Says what is wrong: no unit, an unknown unit, a sign, or a time that does not fit into 64 bits of nanoseconds.
+/// Says what is wrong: what [`signed_duration`] says, or that it is negative.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    if text.starts_with('-') && text != "-0" {
-        return Err("it is negative".to_owned());
-    }
+    let nanos = u64::try_from(signed_duration(text)?.0).map_err(|_| "it is negative".to_owned())?;
+    Ok(Duration::from_nanos(nanos))
+}
+
+/// Reads `1m30s`, `-1.5h`, `2w`, `500ms`; `0` needs no unit.
+///
+/// # Errors
+///
+/// Says what is wrong: no unit, an unknown unit, or a time that does not fit into 64 bits of nanoseconds.
+pub(crate) fn signed_duration(text: &str) -> Result<SignedDuration, String> {
     let mut rest = text.strip_prefix(['+', '-']).unwrap_or(text);
     if rest == "0" {
-        return Ok(Duration::ZERO);
+        return Ok(SignedDuration(0));
     }
     if rest.is_empty() {
         return Err("it is empty".to_owned());
     }
-    let mut total = 0_u64;
+    let mut total = 0_i64;
     while !rest.is_empty() {
         let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(|| no_unit(rest))?;
         let (number, after) = rest.split_at(number_end);
@@ -41,33 +50,35 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         let size = UNITS.iter().find(|(name, _)| *name == unit).map(|(_, size)| *size);
         let size = size.ok_or_else(|| format!("`{unit}` is no unit of time"))?;
         let nanos = nanoseconds(number, size).ok_or_else(|| format!("`{number}{unit}` cannot be read"))?;
-        total = total
-            .checked_add(nanos)
-            .filter(|total| i64::try_from(*total).is_ok())
-            .ok_or_else(|| "it is too long".to_owned())?;
+        total = total.checked_add(nanos).ok_or_else(|| "it is too long".to_owned())?;
         rest = after;
     }
-    Ok(Duration::from_nanos(total))
+    Ok(SignedDuration(if text.starts_with('-') { -total } else { total }))
 }
 
 fn no_unit(number: &str) -> String {
     format!("`{number}` has no unit; write `{number}s` for seconds")
 }
 
-fn nanoseconds(number: &str, unit: u64) -> Option<u64> {
+/// `number` units; nothing where it is no number or does not fit.
+fn nanoseconds(number: &str, unit: i64) -> Option<i64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
         return None;
     }
-    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let fraction: f64 = if fraction.is_empty() { 0.0 } else { format!("0.{fraction}").parse().ok()? };
+    let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    // Digits that do not fit any more say nothing; the rest is rounded as Compose rounds it.
+    let (mut digits, mut scale) = (0_i64, 1_f64);
+    for digit in fraction.bytes().map(|byte| i64::from(byte - b'0')) {
+        let Some(more) = digits.checked_mul(10).and_then(|digits| digits.checked_add(digit)) else { break };
+        (digits, scale) = (more, scale * 10.0);
+    }
     #[expect(
         clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
         clippy::cast_precision_loss,
-        reason = "below one unit, which is far below 2^53 ns but for weeks; Compose rounds the same way"
+        reason = "below one unit, which is below 2^53 ns"
     )]
-    let rest = (fraction * unit as f64) as u64;
+    let rest = (digits as f64 * (unit as f64 / scale)) as i64;
     whole.checked_mul(unit)?.checked_add(rest)
 }
 
@@ -135,6 +146,33 @@ mod tests {
         for (text, expected) in cases {
             let read = duration(text).map(|d| d.as_nanos());
             assert_eq!(read, expected.map_err(str::to_owned), "{text}");
+        }
+    }
+
+    #[test]
+    fn signed_durations_are_read_as_go_reads_them() {
+        let cases = [
+            ("-1.5h", Some(-5_400_000_000_000)),
+            ("-0", Some(0)),
+            ("+5s", Some(5_000_000_000)),
+            ("-.5s", Some(-500_000_000)),
+            ("0.29s", Some(290_000_000)),
+            ("0.3333333333333333333h", Some(1_200_000_000_000)),
+            ("0.100000000000000000000h", Some(360_000_000_000)),
+            ("9223372036854775807ns", Some(i64::MAX)),
+            ("-9223372036854775807ns", Some(-i64::MAX)),
+            ("9223372036854775808ns", None),
+            ("-9223372036854775808ns", None),
+            ("9223372036854775.807us", Some(i64::MAX)),
+            ("3000000h", None),
+            ("2562047h47m17s", None),
+            ("--1s", None),
+            ("-", None),
+            (".s", None),
+            ("1..5s", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(signed_duration(text).ok(), expected.map(SignedDuration), "{text}");
         }
     }
 

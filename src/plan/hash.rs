@@ -3,13 +3,10 @@
 //! They are those of Docker Compose 2.40, so that each of the two tools recognises what the other one made: the
 //! SHA-256 of the definition's JSON text, as Go writes it.
 
-use std::io;
-
 use serde::Serialize;
-use serde_json::ser::{CharEscape, Formatter};
 use sha2::{Digest as _, Sha256};
 
-use crate::project::{Network, Service, Volume};
+use crate::project::{Network, Service, Volume, go_json};
 
 /// The hash of what a container is made from. What only tells how it is built, pulled, ordered or repeated is not
 /// part of it.
@@ -43,50 +40,6 @@ fn hash(definition: &impl Serialize) -> String {
     format!("{digest:x}")
 }
 
-/// A definition's JSON text, as Go writes it.
-fn go_json(definition: &impl Serialize) -> Vec<u8> {
-    let mut text = Vec::new();
-    let mut serializer = serde_json::Serializer::with_formatter(&mut text, GoEscapes);
-    definition.serialize(&mut serializer).expect("definitions have text keys and memory takes any text");
-    text
-}
-
-/// Escapes what Go's encoder escapes: `<`, `>`, `&` and two line separators too.
-struct GoEscapes;
-
-impl Formatter for GoEscapes {
-    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, text: &str) -> io::Result<()> {
-        let mut rest = text;
-        while let Some(position) = rest.find(['<', '>', '&', '\u{2028}', '\u{2029}']) {
-            let (before, after) = rest.split_at(position);
-            writer.write_all(before.as_bytes())?;
-            let mut characters = after.chars();
-            if let Some(character) = characters.next() {
-                write!(writer, "\\u{:04x}", u32::from(character))?;
-            }
-            rest = characters.as_str();
-        }
-        writer.write_all(rest.as_bytes())
-    }
-
-    fn write_char_escape<W: ?Sized + io::Write>(
-        &mut self,
-        writer: &mut W,
-        escape: CharEscape,
-    ) -> io::Result<()> {
-        match escape {
-            CharEscape::Quote => writer.write_all(b"\\\""),
-            CharEscape::ReverseSolidus | CharEscape::Solidus => writer.write_all(b"\\\\"),
-            CharEscape::Backspace => writer.write_all(b"\\b"),
-            CharEscape::FormFeed => writer.write_all(b"\\f"),
-            CharEscape::LineFeed => writer.write_all(b"\\n"),
-            CharEscape::CarriageReturn => writer.write_all(b"\\r"),
-            CharEscape::Tab => writer.write_all(b"\\t"),
-            CharEscape::AsciiControl(byte) => write!(writer, "\\u{byte:04x}"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -107,7 +60,7 @@ mod tests {
                 ("MARK".to_owned(), text("<a> & \"b\"")),
             ]),
             cpus: Some(Float(0.5)),
-            stop_grace_period: Some(Duration::from_secs(90)),
+            stop_grace_period: Some(Duration::from_secs(90).into()),
             ulimits: IndexMap::from([
                 ("nofile".to_owned(), Ulimit::Range { soft: 10, hard: 20 }),
                 ("nproc".to_owned(), Ulimit::Single(5)),

@@ -12,18 +12,16 @@ impl Serialize for Bytes {
     }
 }
 
-/// A 32-bit number as Go prints it: no `.0` behind a whole number.
+/// A 32-bit number.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default)]
 pub struct Float(pub f32);
 
 impl Serialize for Float {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let text = self.0.to_string();
-        match (text.parse::<i64>(), text.parse::<f64>()) {
-            (Ok(whole), _) => serializer.serialize_i64(whole),
-            // Not the 32-bit number itself: widened, it would show digits that nobody wrote.
-            (_, Ok(number)) => serializer.serialize_f64(number),
-            _ => serializer.serialize_f32(self.0),
+        // Not the 32-bit number itself: widened, it would show digits that nobody wrote.
+        match self.0.to_string().parse::<f64>() {
+            Ok(number) => serializer.serialize_f64(number),
+            Err(_) => serializer.serialize_f32(self.0),
         }
     }
 }

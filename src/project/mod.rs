@@ -9,6 +9,7 @@
 mod bytes;
 mod duration;
 mod health;
+mod json;
 mod orch;
 mod order;
 mod resources;
@@ -20,6 +21,7 @@ mod text;
 pub use bytes::*;
 pub use duration::*;
 pub use health::*;
+pub use json::*;
 pub use orch::*;
 pub use order::sort_all;
 pub use resources::*;

@@ -2,16 +2,13 @@
 //!
 //! The fields stand in the order in which Compose serialises them, because the config hash is made of that text.
 
-use std::time::Duration;
-
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use super::duration::serialize_optional;
 use super::{
     Blkio, Build, Bytes, CredentialSpec, Dependency, Deploy, Develop, DeviceMapping, DeviceRequest, EnvFile,
     Extensions, FileReference, Float, Healthcheck, Hook, Logging, ModelReference, Port, Provider,
-    ServiceMount, ServiceNetwork, ServiceOrch, Ulimit,
+    ServiceMount, ServiceNetwork, ServiceOrch, SignedDuration, Ulimit,
 };
 
 /// Text values by name, sorted by name.
@@ -180,8 +177,8 @@ pub struct Service {
     pub shm_size: Option<Bytes>,
     #[serde(skip_serializing_if = "is_false")]
     pub stdin_open: bool,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "serialize_optional")]
-    pub stop_grace_period: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_grace_period: Option<SignedDuration>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_signal: Option<String>,
     #[serde(skip_serializing_if = "IndexMap::is_empty")]

@@ -6,14 +6,10 @@
     reason = "the fields are the attributes of the Compose specification, under their names"
 )]
 
-use std::time::Duration;
-
 use indexmap::IndexMap;
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
-use super::{
-    Bytes, Extensions, Float, Mapping, MappingWithNull, duration::serialize_optional, service::is_false,
-};
+use super::{Bytes, Extensions, Float, Mapping, MappingWithNull, SignedDuration, service::is_false};
 
 /// What a dependency must have reached before the dependent starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -41,16 +37,16 @@ pub struct Dependency {
 pub struct Healthcheck {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "serialize_optional")]
-    pub timeout: Option<Duration>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "serialize_optional")]
-    pub interval: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<SignedDuration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<SignedDuration>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retries: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "serialize_optional")]
-    pub start_period: Option<Duration>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "serialize_optional")]
-    pub start_interval: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_period: Option<SignedDuration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_interval: Option<SignedDuration>,
     #[serde(skip_serializing_if = "is_false")]
     pub disable: bool,
     #[serde(skip)]
@@ -203,7 +199,25 @@ pub struct FileMode(pub i64);
 
 impl Serialize for FileMode {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&format!("0{:o}", self.0))
+        let sign = if self.0 < 0 { "-" } else { "" };
+        serializer.serialize_str(&format!("0{sign}{:o}", self.0.unsigned_abs()))
+    }
+}
+
+/// A key that a build may use. Serialises as Compose writes it, which is not how it reads it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SshKey {
+    pub id: String,
+    /// The key's file; none: the agent's.
+    pub path: Option<String>,
+}
+
+impl Serialize for SshKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.path {
+            Some(path) => serializer.collect_str(&format_args!("{}: {path}", self.id)),
+            None => serializer.serialize_str(&self.id),
+        }
     }
 }
 
@@ -389,7 +403,7 @@ pub struct Build {
     pub sbom: Option<String>,
     /// `id` or `id=path` texts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub ssh: Vec<String>,
+    pub ssh: Vec<SshKey>,
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
     pub labels: Mapping,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -477,12 +491,12 @@ pub struct Deploy {
 pub struct UpdateConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parallelism: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "serialize_optional")]
-    pub delay: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay: Option<SignedDuration>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure_action: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "serialize_optional")]
-    pub monitor: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub monitor: Option<SignedDuration>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_failure_ratio: Option<Float>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -537,12 +551,12 @@ pub struct DiscreteResource {
 pub struct RestartPolicy {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub condition: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "serialize_optional")]
-    pub delay: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay: Option<SignedDuration>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_attempts: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "serialize_optional")]
-    pub window: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<SignedDuration>,
     #[serde(skip)]
     pub extensions: Extensions,
 }

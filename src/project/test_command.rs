@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{Check, HealthSpec, Healthcheck, HttpProbe, ProbeSpec, Require, Stage};
+use super::{Check, HealthSpec, Healthcheck, HttpProbe, ProbeSpec, Require, SignedDuration, Stage};
 
 /// What a HEALTHCHECK test comes to.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,17 +47,19 @@ impl HealthSpec {
     /// the file says. `None` where the test is none. Docker's defaults fill the gaps: 30 s, 30 s, 3 tries.
     pub fn of_healthcheck(test: &[String], times: Option<&Healthcheck>) -> Option<Self> {
         let TestCommand { probe, timeout } = TestCommand::of(test)?;
-        let set = |value: Option<Duration>| value.filter(|d| !d.is_zero());
-        let limit = set(times.and_then(|t| t.timeout)).unwrap_or(Duration::from_secs(30));
+        let set = |pick: fn(&Healthcheck) -> Option<SignedDuration>| {
+            times.and_then(pick).and_then(SignedDuration::positive)
+        };
+        let limit = set(|t| t.timeout).unwrap_or(Duration::from_secs(30));
         let retries = times.and_then(|t| t.retries).filter(|n| *n > 0).unwrap_or(3);
         let check = Check {
             name: "healthcheck".to_owned(),
             probe,
-            interval: set(times.and_then(|t| t.interval)).unwrap_or(Duration::from_secs(30)),
+            interval: set(|t| t.interval).unwrap_or(Duration::from_secs(30)),
             timeout: timeout.map_or(limit, |own| own.min(limit)),
             success_threshold: 1,
             failure_threshold: u32::try_from(retries).unwrap_or(u32::MAX),
-            start_period: times.and_then(|t| t.start_period).unwrap_or_default(),
+            start_period: set(|t| t.start_period).unwrap_or_default(),
             critical: true,
         };
         let stage = Stage {
@@ -460,14 +462,15 @@ mod tests {
         let check = &spec.stages[0].checks[0];
         assert_eq!((check.interval.as_secs(), check.timeout.as_secs(), check.failure_threshold), (30, 30, 3));
         let times = Healthcheck {
-            interval: Some(Duration::from_secs(5)),
+            interval: Some(Duration::from_secs(5).into()),
+            timeout: Some(SignedDuration(-1)),
             retries: Some(9),
-            start_period: Some(Duration::from_mins(1)),
+            start_period: Some(Duration::from_mins(1).into()),
             ..Healthcheck::default()
         };
         let spec = HealthSpec::of_healthcheck(&test, Some(&times)).unwrap();
         let check = &spec.stages[0].checks[0];
-        assert_eq!((check.interval.as_secs(), check.failure_threshold), (5, 9));
+        assert_eq!((check.interval.as_secs(), check.timeout.as_secs(), check.failure_threshold), (5, 30, 9));
         assert_eq!(check.start_period, Duration::from_mins(1));
     }
 }

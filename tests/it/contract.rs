@@ -457,8 +457,8 @@ pub(crate) async fn a_healthcheck_speaks_through_events(side: Side) {
     let test = ["CMD", "probe", "http://localhost:8080/health"].map(str::to_owned).to_vec();
     let check = Healthcheck {
         test: Some(test.clone()),
-        interval: Some(Duration::from_millis(400)),
-        timeout: Some(Duration::from_secs(2)),
+        interval: Some(Duration::from_millis(400).into()),
+        timeout: Some(Duration::from_secs(2).into()),
         retries: Some(4),
         ..Healthcheck::default()
     };

@@ -157,7 +157,7 @@ async fn a_container_lives_from_create_to_remove() {
     let mut service = service("web", &["--port", "80", "--term-code", "7"]);
     service.healthcheck = Some(Healthcheck {
         test: Some(["CMD", "probe", "http://localhost:80/health"].map(str::to_owned).to_vec()),
-        interval: Some(Duration::from_millis(200)),
+        interval: Some(Duration::from_millis(200).into()),
         ..Healthcheck::default()
     });
     let id = bench.create(&service).await;

@@ -221,7 +221,7 @@ async fn commands_logs_and_the_engine_are_asked() {
     let flags = ["--port", "8080", "--log", "model loaded 100%"];
     let healthy = Healthcheck {
         test: Some(["CMD", "true"].map(str::to_owned).to_vec()),
-        interval: Some(Duration::from_millis(500)),
+        interval: Some(Duration::from_millis(500).into()),
         ..Healthcheck::default()
     };
     let web = ward.start(&Service { healthcheck: Some(healthy), ..service("web", &flags) }).await;

@@ -4,7 +4,7 @@ use super::{
     fields::Fields,
     parts::{extra_hosts, file_reference, hook, ulimits},
 };
-use crate::project::{Build, Develop, Watch};
+use crate::project::{Build, Develop, SshKey, Watch};
 
 pub(super) fn build(fields: &Fields<'_>) -> Build {
     Build {
@@ -20,7 +20,7 @@ pub(super) fn build(fields: &Fields<'_>) -> Build {
         cache_from: fields.texts("cache_from"),
         cache_to: fields.texts("cache_to"),
         no_cache: fields.is_on("no_cache"),
-        additional_contexts: fields.mapping("additional_contexts"),
+        additional_contexts: fields.texts_by_name("additional_contexts"),
         pull: fields.is_on("pull"),
         extra_hosts: extra_hosts(fields, "extra_hosts"),
         isolation: fields.text("isolation"),
@@ -36,13 +36,13 @@ pub(super) fn build(fields: &Fields<'_>) -> Build {
     }
 }
 
-fn ssh(fields: &Fields<'_>) -> Vec<String> {
+fn ssh(fields: &Fields<'_>) -> Vec<SshKey> {
     fields
         .named("ssh")
         .into_iter()
-        .map(|(id, entry)| match entry.value.value.scalar_text() {
-            Some(path) if !path.is_empty() => format!("{id}={path}"),
-            _ => id.to_owned(),
+        .map(|(id, entry)| {
+            let path = entry.value.value.scalar_text().filter(|path| !path.is_empty());
+            SshKey { id: id.to_owned(), path }
         })
         .collect()
 }

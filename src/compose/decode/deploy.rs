@@ -13,7 +13,7 @@ use crate::{
 pub(super) fn deploy(fields: &Fields<'_>, scale: Option<u32>) -> Deploy {
     Deploy {
         mode: fields.text("mode"),
-        replicas: fields.number("replicas").or(scale),
+        replicas: fields.count("replicas").or(scale),
         labels: fields.mapping("labels"),
         update_config: fields.object("update_config").map(|fields| update_config(&fields)),
         rollback_config: fields.object("rollback_config").map(|fields| update_config(&fields)),
@@ -98,7 +98,7 @@ pub(super) fn device_request(fields: &Fields<'_>) -> DeviceRequest {
 
 fn count(fields: &Fields<'_>) -> Option<i64> {
     let node = fields.node("count")?;
-    let Some(text) = node.as_str() else { return fields.number("count") };
+    let Some(text) = node.as_str() else { return fields.integer("count") };
     if text.eq_ignore_ascii_case("all") {
         return Some(-1);
     }

@@ -4,15 +4,13 @@ use serde_json::{Map, Number, Value as Json};
 
 use crate::compose::tree::{Node, Value};
 
-/// A node as JSON: keys sorted, numbers without a fraction as whole numbers, dates as text.
+/// A node as JSON: keys sorted, dates as text.
 pub fn to_json(node: &Node) -> Json {
     match &node.value {
         Value::Null => Json::Null,
         Value::Bool(value) => Json::Bool(*value),
         Value::Int(number) => Json::from(*number),
         Value::UInt(number) => Json::from(*number),
-        #[expect(clippy::cast_possible_truncation, reason = "guarded: whole and below 2^53")]
-        Value::Float(number) if number.fract() == 0.0 && number.abs() < 9e15 => Json::from(*number as i64),
         Value::Float(number) => Number::from_f64(*number).map_or(Json::Null, Json::Number),
         Value::Time(text) | Value::String(text) => Json::String(text.clone()),
         Value::Sequence(items) => Json::Array(items.iter().map(to_json).collect()),

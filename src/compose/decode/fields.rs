@@ -1,16 +1,16 @@
 //! A mapping that is being decoded: attributes by name, with what is wrong about them collected aside.
 
-use std::{cell::RefCell, time::Duration};
+use std::cell::RefCell;
 
-use super::extensions;
+use super::{extensions, whole::Whole};
 use crate::{
     compose::{
         casts::{self, Parsed},
-        tree::{Mapping, Node, Value},
+        tree::{Entry, Mapping, Node, Value},
         units, words,
     },
     diagnostic::Diagnostic,
-    project::{self, Bytes, Extensions, Float, MappingWithNull},
+    project::{self, Bytes, Extensions, Float, MappingWithNull, SignedDuration},
 };
 
 /// What is wrong with a tree, collected while it is decoded.
@@ -89,25 +89,28 @@ impl<'a> Fields<'a> {
         parsed.map(Parsed::value)
     }
 
-    /// A whole number, zero included.
-    pub(crate) fn number<T: TryFrom<i64>>(&self, key: &str) -> Option<T> {
+    /// A whole number, zero included; what is too large for it loses its upper bits, as in Compose.
+    pub(crate) fn number<T: Whole>(&self, key: &str) -> Option<T> {
         let node = self.node(key)?;
-        let value = match &node.value {
-            Value::Int(number) => Some(*number),
-            #[expect(clippy::cast_possible_truncation, reason = "Compose drops what is behind the point")]
-            Value::Float(number) => Some(*number as i64),
-            Value::String(text) => text.parse().ok(),
-            _ => None,
-        };
-        let value = value.and_then(|value| T::try_from(value).ok());
+        let value = T::of(&node.value);
         if value.is_none() {
             self.wrong(key, node, "a whole number that fits");
         }
         value
     }
 
+    /// How many there are to be of something.
+    pub(crate) fn count(&self, key: &str) -> Option<u32> {
+        let count = self.number::<i64>(key)?;
+        let fitting = u32::try_from(count).ok();
+        if let (None, Some(node)) = (fitting, self.node(key)) {
+            self.wrong(key, node, "a whole number that fits");
+        }
+        fitting
+    }
+
     /// A whole number that is not written as text; zero included.
-    pub(crate) fn exact<T: TryFrom<i64>>(&self, key: &str) -> Option<T> {
+    pub(crate) fn exact<T: Whole>(&self, key: &str) -> Option<T> {
         let node = self.node(key)?;
         if node.as_str().is_some() {
             self.wrong(key, node, "a whole number");
@@ -116,8 +119,18 @@ impl<'a> Fields<'a> {
         self.number(key)
     }
 
+    /// A whole number that is not written as text and has no point either; zero included.
+    pub(crate) fn integer(&self, key: &str) -> Option<i64> {
+        let node = self.node(key)?;
+        let Value::Int(number) = node.value else {
+            self.wrong(key, node, "a whole number");
+            return None;
+        };
+        Some(number)
+    }
+
     /// A whole number; zero says the same as absent.
-    pub(crate) fn nonzero<T: TryFrom<i64> + Default + PartialEq>(&self, key: &str) -> Option<T> {
+    pub(crate) fn nonzero<T: Whole + Default + PartialEq>(&self, key: &str) -> Option<T> {
         self.number(key).filter(|number| *number != T::default())
     }
 
@@ -168,11 +181,11 @@ impl<'a> Fields<'a> {
         .filter(|size| size.0 != 0)
     }
 
-    /// A duration, zero included.
-    pub(crate) fn duration(&self, key: &str) -> Option<Duration> {
+    /// A duration, zero and negative ones included.
+    pub(crate) fn duration(&self, key: &str) -> Option<SignedDuration> {
         let node = self.node(key)?;
         let text = node.value.scalar_text()?;
-        match units::duration(&text) {
+        match units::signed_duration(&text) {
             Ok(duration) => Some(duration),
             Err(reason) => {
                 self.unreadable(key, node, "duration", &reason);
@@ -236,6 +249,16 @@ impl<'a> Fields<'a> {
         self.mapping(key)
     }
 
+    /// Texts by name, sorted, where nothing but texts is accepted.
+    pub(crate) fn texts_by_name(&self, key: &str) -> project::Mapping {
+        for (name, entry) in self.named(key) {
+            if entry.value.as_str().is_none() {
+                self.wrong(&format!("{key}.{name}"), &entry.value, "a string");
+            }
+        }
+        self.mapping(key)
+    }
+
     /// Texts by name, sorted; a name may have no value.
     pub(crate) fn variables(&self, key: &str) -> MappingWithNull {
         let blank_at_end = |name: &str| name.ends_with(char::is_whitespace);
@@ -259,9 +282,11 @@ impl<'a> Fields<'a> {
         let mut pairs = MappingWithNull::new();
         match &node.value {
             Value::Mapping(entries) => {
-                pairs.extend(
-                    entries.iter().map(|(name, entry)| (name.to_owned(), entry.value.value.scalar_text())),
-                );
+                let (aside, plain): (Vec<_>, Vec<_>) =
+                    entries.iter().partition(|(name, _)| name.starts_with("x-"));
+                let text = |entry: &Entry| entry.value.value.scalar_text();
+                pairs.extend(plain.iter().map(|(name, entry)| ((*name).to_owned(), text(entry))));
+                pairs.extend(set_aside(&aside));
             }
             Value::Sequence(items) => {
                 for text in items.iter().filter_map(|item| item.value.scalar_text()) {
@@ -300,7 +325,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The nodes behind the names of the mapping behind a key, sorted by name.
-    pub(crate) fn named(&self, key: &str) -> Vec<(&'a str, &'a crate::compose::tree::Entry)> {
+    pub(crate) fn named(&self, key: &str) -> Vec<(&'a str, &'a Entry)> {
         let mut entries: Vec<_> = self.node(key).into_iter().flat_map(Node::entries).collect();
         entries.sort_unstable_by_key(|(name, _)| *name);
         entries
@@ -336,4 +361,17 @@ impl<'a> Fields<'a> {
                 .at(node.span, ""),
         );
     }
+}
+
+/// What Compose makes of names starting with `x-` among names of the user's choice: it takes them for extensions,
+/// sets them aside under a name of its own, and prints that as any other value.
+fn set_aside(entries: &[(&str, &Entry)]) -> Option<(String, Option<String>)> {
+    let mut texts: Vec<String> = entries
+        .iter()
+        .map(|(name, entry)| {
+            format!("{name}:{}", entry.value.value.scalar_text().unwrap_or_else(|| "<nil>".to_owned()))
+        })
+        .collect();
+    texts.sort();
+    (!texts.is_empty()).then(|| ("#extensions".to_owned(), Some(format!("map[{}]", texts.join(" ")))))
 }

@@ -13,6 +13,7 @@ mod parts;
 mod project;
 mod resources;
 mod service;
+mod whole;
 
 pub use extensions::to_json;
 pub(crate) use project::project;

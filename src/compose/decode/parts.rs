@@ -87,12 +87,12 @@ pub(super) fn ulimits(fields: &Fields<'_>) -> IndexMap<String, Ulimit> {
         let path = fields.inner(&format!("ulimits.{name}"));
         let limit = if let Some(range) = Fields::of(&entry.value, path, fields.problems) {
             Ulimit::Range {
-                soft: range.exact("soft").unwrap_or_default(),
-                hard: range.exact("hard").unwrap_or_default(),
+                soft: range.integer("soft").unwrap_or_default(),
+                hard: range.integer("hard").unwrap_or_default(),
             }
         } else {
             let Some(all) = fields.object("ulimits") else { continue };
-            Ulimit::Single(all.exact(name).unwrap_or_default())
+            Ulimit::Single(all.integer(name).unwrap_or_default())
         };
         limits.insert(name.to_owned(), limit);
     }

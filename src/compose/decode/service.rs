@@ -17,7 +17,7 @@ use crate::project::{Dependency, Service, ServiceOrch};
 
 #[expect(clippy::too_many_lines, reason = "one line for each attribute of the specification")]
 pub(super) fn service(name: &str, fields: &Fields<'_>) -> Service {
-    let scale = fields.number("scale");
+    let scale = fields.count("scale");
     Service {
         name: name.to_owned(),
         profiles: fields.texts("profiles"),

@@ -478,3 +478,74 @@ proptest::proptest! {
         }
     }
 }
+
+/// What the file with this text for the service `web` says in `config`.
+fn web(text: &str) -> Result<serde_json::Value, String> {
+    let file = format!("services: {{web: {{image: i, {text}}}}}");
+    let loaded = case(&[("compose.yaml", &file)]).loaded();
+    let problems = || loaded.diagnostics.iter().map(|problem| problem.message.clone()).collect::<Vec<_>>();
+    loaded
+        .project
+        .as_ref()
+        .map(|project| project.to_json()["services"]["web"].take())
+        .ok_or_else(|| problems().join("; "))
+}
+
+#[test]
+fn values_are_converted_as_compose_converts_them() {
+    let cases = [
+        ("stop_grace_period: -1.5h", "/stop_grace_period", "-1h30m0s"),
+        ("healthcheck: {interval: -0.5s}", "/healthcheck/interval", "-500ms"),
+        ("labels: {x-b: , x-a: 1, c: 2}", "/labels/#extensions", "map[x-a:1 x-b:<nil>]"),
+        ("environment: [x-a=1]", "/environment/x-a", "1"),
+        ("networks: {default: {gw_priority: 18446744073709551615}}", "/networks/default/gw_priority", "-1"),
+        ("ports: [{target: 4294967376}]", "/ports/0/target", "80"),
+        ("blkio_config: {weight: 65546}", "/blkio_config/weight", "10"),
+    ];
+    for (text, pointer, expected) in cases {
+        let model = web(text).expect(text);
+        let found = model.pointer(pointer).unwrap_or_else(|| panic!("{text}: {model}"));
+        assert_eq!(found.to_string().trim_matches('"'), expected, "{text}");
+    }
+}
+
+#[test]
+fn what_compose_cannot_convert_is_refused() {
+    let cases = [
+        ("ulimits: {nofile: 1.0}", "services.web.ulimits.nofile must be a whole number"),
+        (
+            "ulimits: {nofile: {soft: 1.0, hard: 2}}",
+            "services.web.ulimits.nofile.soft must be a whole number",
+        ),
+        ("gpus: [{count: 1e3}]", "services.web.gpus[0].count must be a whole number"),
+        ("cpu_percent: 1e3", "services.web.cpu_percent must be from 0 to 100"),
+        (
+            "volumes: [{type: tmpfs, target: /t, tmpfs: {size: -1e3}}]",
+            "services.web.volumes[0].tmpfs.size must be at least 0",
+        ),
+        ("build: {additional_contexts: {a: 1}}", "services.web.build.additional_contexts.a must be a string"),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(web(text), Err(expected.to_owned()), "{text}");
+    }
+}
+
+#[test]
+fn the_tree_carries_the_name_that_the_project_has() {
+    let named = case(&[("compose.yaml", "{name: My Project, services: {a: {image: i}}}")]);
+    let loaded = load_tree(&named.files, &named.environment, &named.options);
+    let tree = loaded.tree.expect("a tree");
+    assert_eq!(tree.get("name").and_then(Node::as_str), Some("myproject"));
+}
+
+#[test]
+fn the_folder_of_an_include_may_be_a_number() {
+    let files = |directory: &str| {
+        let main =
+            format!("{{include: [{{path: inc.yaml, project_directory: {directory}}}], services: {{}}}}");
+        case(&[("compose.yaml", &main), ("inc.yaml", "services: {a: {image: i, build: .}}"), ("7/x", "")])
+    };
+    let project = files("007").project();
+    assert_eq!(project.services["a"].build.as_ref().unwrap().context.as_deref(), Some("/p/7"));
+    assert!(files("[x]").loaded().project.is_none());
+}

@@ -123,11 +123,13 @@ fn special(rule: Rule, base: Node, over: Node, path: &TreePath) -> Result<Node, 
         }
         Rule::Pools => return pools(base, over, path),
         Rule::WrapText(key) => {
+            let over = or_nothing(over, |value| matches!(value, Value::Mapping(_) | Value::String(_)));
             let merged =
                 mappings(text_in_mapping(base, key, path)?, text_in_mapping(over, key, path)?, path)?;
             return Ok(Node::mapping(merged, span));
         }
         Rule::WrapList(value) => {
+            let over = or_nothing(over, |value| matches!(value, Value::Mapping(_) | Value::Sequence(_)));
             let merged =
                 mappings(list_in_mapping(base, value, path)?, list_in_mapping(over, value, path)?, path)?;
             return Ok(Node::mapping(merged, span));
@@ -157,14 +159,11 @@ fn as_list(node: Node) -> Vec<Node> {
                 match entry.value.value {
                     Value::Null => items.push((key, entry.key)),
                     Value::Sequence(values) => items.extend(values.into_iter().map(|value| {
-                        let text = value.value.scalar_text().unwrap_or_default();
+                        let text = value.value.go_text();
                         (format!("{key}={text}"), value.span)
                     })),
                     other => {
-                        items.push((
-                            format!("{key}={}", other.scalar_text().unwrap_or_default()),
-                            entry.value.span,
-                        ));
+                        items.push((format!("{key}={}", other.go_text()), entry.value.span));
                     }
                 }
             }
@@ -173,6 +172,11 @@ fn as_list(node: Node) -> Vec<Node> {
         }
         _ => Vec::new(),
     }
+}
+
+/// Nothing where the value is of another kind: Compose passes over it.
+fn or_nothing(node: Node, fits: fn(&Value) -> bool) -> Node {
+    if fits(&node.value) { node } else { Node::null(node.span) }
 }
 
 fn plain_mapping(node: Node, path: &TreePath) -> Result<Mapping, Diagnostic> {
@@ -299,6 +303,13 @@ mod tests {
                 "{depends_on: {a: {condition: service_started, required: true, restart: true}}}",
             ),
             ("{networks: [a]}", "{networks: {b: {x: 1}}}", "{networks: {a: null, b: {x: 1}}}"),
+            ("{networks: [a]}", "{networks: b}", "{networks: {a: null}}"),
+            ("{build: {target: x}}", "{build: 1}", "{build: {target: x}}"),
+            (
+                "{environment: [A]}",
+                "{environment: {B: {d: [1, x], c: }}}",
+                "{environment: [A, B=map[c:<nil> d:[1 x]]]}",
+            ),
             ("{logging: {driver: a, o: 1}}", "{logging: {driver: b}}", "{logging: {driver: b}}"),
             ("{logging: {driver: a}}", "{logging: {options: 1}}", "{logging: {driver: a, options: 1}}"),
             ("{ulimits: {n: {soft: 1}}}", "{ulimits: {n: {hard: 2}}}", "{ulimits: {n: {hard: 2}}}"),

@@ -21,12 +21,14 @@ fn check(node: &Node, shape: &Shape, path: &TreePath, problems: &mut Vec<Diagnos
         _ if shape.is_anything() => true,
         Value::Null => shape.takes_null(),
         Value::Bool(_) => shape.takes_boolean(),
-        Value::Int(number) => {
-            range(node, *number, shape, path, problems);
+        Value::Int(_) | Value::UInt(_) => {
+            range(node, shape, path, problems);
             shape.takes_integer()
         }
-        Value::UInt(_) => shape.takes_integer(),
-        Value::Float(number) => shape.takes_number() || (shape.takes_integer() && number.fract() == 0.0),
+        Value::Float(number) => {
+            range(node, shape, path, problems);
+            shape.takes_number() || (shape.takes_integer() && number.fract() == 0.0)
+        }
         Value::String(text) if shape.takes_text() => {
             check_text(node, text, shape, path, problems);
             true
@@ -59,16 +61,23 @@ fn shown(path: &TreePath) -> String {
     if path.parts().is_empty() { "the file".to_owned() } else { path.to_string() }
 }
 
-fn range(node: &Node, number: i64, shape: &Shape, path: &TreePath, problems: &mut Vec<Diagnostic>) {
+fn range(node: &Node, shape: &Shape, path: &TreePath, problems: &mut Vec<Diagnostic>) {
     let Some((least, most)) = shape.range else { return };
-    if (least..=most).contains(&number) {
+    #[expect(clippy::cast_precision_loss, reason = "the bounds are small, or no bounds")]
+    let fits = match node.value {
+        Value::Int(number) => (least..=most).contains(&number),
+        Value::UInt(_) => most == i64::MAX,
+        Value::Float(number) => number >= least as f64 && (number <= most as f64 || most == i64::MAX),
+        _ => true,
+    };
+    if fits {
         return;
     }
     let wanted =
         if most == i64::MAX { format!("at least {least}") } else { format!("from {least} to {most}") };
     problems.push(
         Diagnostic::error("out-of-range", format!("{path} must be {wanted}"))
-            .at(node.span, format!("this is {number}")),
+            .at(node.span, format!("this is {}", node.value.scalar_text().unwrap_or_default())),
     );
 }
 

@@ -160,6 +160,10 @@ impl<'a> Builder<'a> {
         let plain = style == ScalarStyle::Plain;
         let is_merge = text == "<<" && plain && tag.is_none_or(|tag| tag.original() == "!!merge");
         if !is_merge && self.wants_key() {
+            if anchor != 0 {
+                let node = Node::string(text, at);
+                self.anchors.insert(anchor, Rc::new(Built { node, size: 1, depth: 0 }));
+            }
             return self.key(text, plain && tag.is_none(), at);
         }
         if is_merge && self.wants_key() {
@@ -432,6 +436,7 @@ mod tests {
     fn anchors_outlive_their_document_and_can_be_redefined() {
         becomes("a: &x 1\n---\nb: *x", "{a: 1} --- {b: 1}");
         becomes("a: &x 1\nb: &x 2\nc: *x", "{a: 1, b: 2, c: 2}");
+        becomes("&x a: 1\nb: *x", "{a: 1, b: \"a\"}");
         refused("a: *x", "unknown-anchor");
     }
 

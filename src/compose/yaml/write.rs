@@ -6,7 +6,7 @@
 use serde_json::Value as Json;
 
 use super::scalar;
-use crate::compose::tree::Value;
+use crate::compose::tree::{Value, go_float};
 
 /// The text of a value, ending with a line break.
 pub fn write(value: &Json) -> String {
@@ -37,9 +37,18 @@ fn block(value: &Json, indent: usize, place: Place, text: &mut String) {
                 if place != Place::Dash || position > 0 {
                     text.push_str(&" ".repeat(indent));
                 }
-                text.push_str(&one_line(key));
-                text.push(':');
-                block(value, indent + 2, Place::Key, text);
+                if is_simple_key(key) {
+                    text.push_str(&one_line(key));
+                    text.push(':');
+                    block(value, indent + 2, Place::Key, text);
+                } else {
+                    text.push_str("? ");
+                    text.push_str(&string(key, indent + 2));
+                    text.push('\n');
+                    text.push_str(&" ".repeat(indent));
+                    text.push_str(": ");
+                    block(value, indent + 2, Place::Dash, text);
+                }
             }
         }
         Json::Array(items) if !items.is_empty() => {
@@ -70,10 +79,22 @@ fn leaf(value: &Json, indent: usize) -> String {
         Json::Array(_) => "[]".to_owned(),
         Json::Null => "null".to_owned(),
         Json::Bool(value) => value.to_string(),
-        Json::Number(number) => number.to_string(),
-        Json::String(text) if text.contains('\n') && Layout::of(text).literal => literal(text, indent),
-        Json::String(text) => one_line(text),
+        Json::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {
+            Some(number) => go_float(number),
+            None => number.to_string(),
+        },
+        Json::String(text) => string(text, indent),
     }
+}
+
+/// Whether a key may stand before its colon; a longer one stands on lines of its own, behind a question mark.
+fn is_simple_key(key: &str) -> bool {
+    key.len() <= 128 && !key.contains('\n')
+}
+
+/// A text, in several lines where it has several.
+fn string(text: &str, indent: usize) -> String {
+    if text.contains('\n') && Layout::of(text).literal { literal(text, indent) } else { one_line(text) }
 }
 
 /// A text on one line: bare, or between quotes.
@@ -279,6 +300,25 @@ mod tests {
               - - a
               - - b
         "#);
+    }
+
+    #[test]
+    fn numbers_with_a_fraction_are_those_of_go() {
+        let numbers = json!([1e6, 123_456.0, 1000.0, 0.0001, 0.00001, 1_234_567.5, -0.0, 5_000_000]);
+        assert_eq!(
+            write(&numbers),
+            "- 1e+06\n- 123456\n- 1000\n- 0.0001\n- 1e-05\n- 1.2345675e+06\n- -0\n- 5000000\n"
+        );
+    }
+
+    #[test]
+    fn a_key_of_several_lines_or_of_many_letters_stands_on_its_own() {
+        let long = "k".repeat(129);
+        let model = json!({"labels": {"a\nb": "", &long: {"c": 1}, "k": [2]}});
+        assert_eq!(
+            write(&model),
+            format!("labels:\n  ? |-\n    a\n    b\n  : \"\"\n  ? {long}\n  : c: 1\n  k:\n    - 2\n")
+        );
     }
 
     #[test]

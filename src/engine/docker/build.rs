@@ -11,7 +11,7 @@ use tokio::{
 use super::context::{ConnectOptions, Target};
 use crate::{
     engine::{BuildRequest, EngineError, EngineErrorKind, EngineProgress, ProgressFn},
-    project::{Build, FileReference, Project, Service, Ulimit},
+    project::{Build, FileReference, Project, Service, SshKey, Ulimit},
 };
 
 /// How many of the last lines a failure quotes.
@@ -212,7 +212,10 @@ fn buildx_arguments(request: &BuildRequest<'_>) -> Result<Vec<String>, EngineErr
         arguments.value("--label", format!("com.docker.compose.{name}={value}"));
     }
     arguments.values("--cache-to", &build.cache_to);
-    arguments.values("--ssh", &build.ssh);
+    for SshKey { id, path } in &build.ssh {
+        let path = path.as_ref().map(|path| format!("={path}")).unwrap_or_default();
+        arguments.value("--ssh", format!("{id}{path}"));
+    }
     for secret in &build.secrets {
         arguments.value("--secret", secret_argument(project, secret, request.service)?);
     }
@@ -351,7 +354,7 @@ mod tests {
             cache_to: vec!["type=local,dest=c".to_owned()],
             extra_hosts: vec!["h=10.0.0.1".to_owned()],
             additional_contexts: [("b".to_owned(), "service:base".to_owned())].into(),
-            ssh: vec!["default".to_owned()],
+            ssh: vec![SshKey { id: "default".to_owned(), path: Some("/k".to_owned()) }],
             secrets: vec![FileReference { source: text("npm-rc"), ..FileReference::default() }],
             shm_size: Some(Bytes(1024)),
             ulimits: [("nofile".to_owned(), Ulimit::Range { soft: 1, hard: 2 })].into(),
@@ -371,7 +374,7 @@ mod tests {
              --target dev --add-host h:10.0.0.1 --label l=v --cache-from type=local,src=c --shm-size 1024 \
              --ulimit nofile=1:2 --pull --platform linux/amd64 --label com.docker.compose.project=p \
              --label com.docker.compose.service=web --label com.docker.compose.version=VERSION \
-             --cache-to type=local,dest=c --ssh default --secret id=npm-rc,env=DOCKER_ORCH_BUILD_SECRET_NPM_RC \
+             --cache-to type=local,dest=c --ssh default=/k --secret id=npm-rc,env=DOCKER_ORCH_BUILD_SECRET_NPM_RC \
              --build-context b=docker-image://p-base --allow security.insecure --provenance=false \
              --file /src/web/Dockerfile.dev /src/web"
         );
@@ -384,7 +387,8 @@ mod tests {
     #[test]
     fn the_classic_builder_refuses_what_it_cannot_do() {
         let project = project();
-        let build = Build { ssh: vec!["default".to_owned()], ..Build::default() };
+        let ssh = vec![SshKey { id: "default".to_owned(), path: None }];
+        let build = Build { ssh, ..Build::default() };
         let error = classic_arguments(&request(&project, &build)).expect_err("refused");
         assert_eq!(error.kind, EngineErrorKind::Invalid);
         assert_eq!(error.message, "service `web`: build.ssh needs BuildKit: install the buildx plugin");

@@ -11,7 +11,7 @@ use crate::{
     plan::{
         Container, ContainerDetail, ContainerMount, ContainerState, Endpoint, EngineHealth, PublishedPort,
     },
-    project::Healthcheck,
+    project::{Healthcheck, SignedDuration},
 };
 
 /// One container.
@@ -97,8 +97,8 @@ impl SimHealthcheck {
             return None;
         }
         let test = file.and_then(|h| h.test.as_ref()).or(image)?.clone();
-        let set = |pick: fn(&Healthcheck) -> Option<Duration>, default: Duration| {
-            file.and_then(pick).filter(|d| !d.is_zero()).unwrap_or(default)
+        let set = |pick: fn(&Healthcheck) -> Option<SignedDuration>, default: Duration| {
+            file.and_then(pick).and_then(SignedDuration::positive).unwrap_or(default)
         };
         Some(Self {
             test,

@@ -15,7 +15,7 @@ use crate::{
     plan::{
         ContainerMount, ContainerState, Endpoint, Observed, ObservedNetwork, ObservedVolume, PublishedPort,
     },
-    project::Port,
+    project::{Port, SignedDuration},
 };
 
 impl World {
@@ -186,7 +186,7 @@ pub(super) fn described(world: &World, request: &ContainerRequest<'_>) -> SimCon
         ports: if request.oneoff.is_some() { Vec::new() } else { ports(&service.ports) },
         network_mode,
         tty: service.tty,
-        stop_timeout: service.stop_grace_period,
+        stop_timeout: service.stop_grace_period.map(stop_timeout),
         restart: service.restart.clone().filter(|_| request.oneoff.is_none()).unwrap_or_default(),
         stopped: false,
         stopping: false,
@@ -196,6 +196,11 @@ pub(super) fn described(world: &World, request: &ContainerRequest<'_>) -> SimCon
         behaviour: behaviour.cloned().unwrap_or_default(),
         image,
     }
+}
+
+/// How long a stop waits: for ever where the seconds are negative, as on the engine.
+fn stop_timeout(grace: SignedDuration) -> Duration {
+    if grace.whole_seconds() < 0 { Duration::MAX } else { grace.positive().unwrap_or_default() }
 }
 
 fn mounts(request: &ContainerRequest<'_>) -> Vec<ContainerMount> {

@@ -107,7 +107,7 @@ async fn a_request_goes_on_when_nobody_waits_for_it() {
 #[tokio::test(start_paused = true)]
 async fn a_deaf_container_is_killed_when_its_grace_is_over() {
     let sim = SimEngine::new(script().service("web", Behaviour::new().ignores_term()));
-    let project = project(Service { stop_grace_period: Some(3 * SECOND), ..web() });
+    let project = project(Service { stop_grace_period: Some((3 * SECOND).into()), ..web() });
     let id = sim.create_container(&request(&project)).await.unwrap();
     sim.start(&id).await.unwrap();
     let before = sim.now();
@@ -125,9 +125,9 @@ async fn health_and_readiness_follow_the_script() {
     let sim = SimEngine::new(script().service("web", behaviour));
     let check = Healthcheck {
         test: Some(vec!["CMD".to_owned(), "check".to_owned()]),
-        interval: Some(5 * SECOND),
+        interval: Some((5 * SECOND).into()),
         retries: Some(2),
-        start_period: Some(20 * SECOND),
+        start_period: Some((20 * SECOND).into()),
         ..Healthcheck::default()
     };
     let project = project(Service { healthcheck: Some(check), ..web() });

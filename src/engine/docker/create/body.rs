@@ -5,7 +5,7 @@ use bollard::models::{ContainerCreateBody, EndpointSettings, HealthConfig};
 use super::{host::host_config, invalid, labels::container_labels, needs, networks};
 use crate::{
     engine::{ContainerRequest, EngineError, EngineInfo},
-    project::Service,
+    project::{Service, SignedDuration},
 };
 
 /// Everything that makes one container.
@@ -48,7 +48,7 @@ pub(in crate::engine::docker) fn creation(
         network_disabled: (service.network_mode.as_deref() == Some("disabled")).then_some(true),
         labels: Some(container_labels(request)),
         stop_signal: service.stop_signal.clone(),
-        stop_timeout: service.stop_grace_period.map(|d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX)),
+        stop_timeout: service.stop_grace_period.map(SignedDuration::whole_seconds),
         host_config: Some(host_config(request, info, placement.mode)?),
         networking_config: placement.config,
         ..ContainerCreateBody::default()
@@ -105,7 +105,7 @@ fn healthcheck(service: &Service, info: &EngineInfo) -> Result<Option<HealthConf
         }
         needs(service, info, "healthcheck.start_interval", (1, 44))?;
     }
-    let nanos = |d: Option<std::time::Duration>| d.map(|d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX));
+    let nanos = |d: Option<SignedDuration>| d.map(|d| d.0);
     Ok(Some(HealthConfig {
         test: check.test.clone(),
         interval: nanos(check.interval),

@@ -144,14 +144,14 @@ fn the_process_is_as_the_service_says() {
     service.tty = true;
     service.stdin_open = true;
     service.stop_signal = text("SIGQUIT");
-    service.stop_grace_period = Some(Duration::from_millis(1500));
+    service.stop_grace_period = Some(Duration::from_millis(1500).into());
     service.expose = list(&["7000-7001", "53/udp"]);
     service.healthcheck = Some(Healthcheck {
         test: Some(list(&["CMD-SHELL", "true"])),
-        interval: Some(Duration::from_secs(1)),
+        interval: Some(Duration::from_secs(1).into()),
         retries: Some(2),
-        start_period: Some(Duration::from_secs(3)),
-        start_interval: Some(Duration::from_millis(100)),
+        start_period: Some(Duration::from_secs(3).into()),
+        start_interval: Some(Duration::from_millis(100).into()),
         ..Healthcheck::default()
     });
     let mut body = body(&service);
@@ -531,8 +531,8 @@ fn proxies_are_added_where_the_service_says_nothing() {
 fn old_engines_are_named_where_they_cannot_follow() {
     let mut check = service();
     check.healthcheck = Some(Healthcheck {
-        start_period: Some(Duration::from_secs(1)),
-        start_interval: Some(Duration::from_secs(1)),
+        start_period: Some(Duration::from_secs(1).into()),
+        start_interval: Some(Duration::from_secs(1).into()),
         ..Healthcheck::default()
     });
     assert_eq!(
