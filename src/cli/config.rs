@@ -6,17 +6,15 @@ use std::{
     io::{self, Write as _},
 };
 
-use serde_json::Value;
-
 use super::{
     CliError, Exit, Invocation,
     args::{ConfigArgs, ConfigFormat},
-    settings,
+    settings, variables,
 };
 use crate::{
     compose::{self, LoadOptions, tree::Node, yaml},
     plan::{self, service_hash},
-    project::{Project, Service, sort_all},
+    project::{Project, Service, go_json_indented, sort_all},
 };
 
 /// Prints the model, or what was asked of it.
@@ -27,6 +25,9 @@ use crate::{
 pub(super) fn run(invocation: &Invocation, args: &ConfigArgs) -> Result<Exit, CliError> {
     let text = match list(invocation, args)? {
         _ if args.effective => effective(invocation, args)?,
+        _ if args.variables => {
+            variables::text(invocation, options(invocation, args, &args.services), args.format)?
+        }
         Some(lines) => lines.into_iter().map(|line| line + "\n").collect(),
         None => model(invocation, args)?,
     };
@@ -68,7 +69,7 @@ fn load(invocation: &Invocation, options: &LoadOptions) -> Result<Project, CliEr
 fn list(invocation: &Invocation, args: &ConfigArgs) -> Result<Option<Vec<String>>, CliError> {
     let load_for = |services: &[String]| {
         let mut options = options(invocation, args, services);
-        options.skip.env_resolution = true;
+        options.skip.env_resolution = !args.environment;
         load(invocation, &options)
     };
     let keys = |project: Project, of: fn(&Project) -> Vec<&String>| -> Vec<String> {
@@ -118,7 +119,7 @@ fn list(invocation: &Invocation, args: &ConfigArgs) -> Result<Option<Vec<String>
 fn effective(invocation: &Invocation, args: &ConfigArgs) -> Result<String, CliError> {
     let mut project = load(invocation, &options(invocation, args, &args.services))?;
     let settings = settings::settle(&mut project, &settings::Flags::new())?;
-    Ok(match args.format {
+    Ok(match args.format.unwrap_or_default() {
         ConfigFormat::Json => format!("{:#}\n", settings::json(&settings)),
         ConfigFormat::Yaml => settings::text(&settings),
     })
@@ -162,8 +163,8 @@ fn model(invocation: &Invocation, args: &ConfigArgs) -> Result<String, CliError>
     let options = options(invocation, args, &args.services);
     if args.no_interpolate {
         let mut tree = compose::tree_json(&invocation.load_tree(&options)?);
-        return Ok(match args.format {
-            ConfigFormat::Json => json(&tree),
+        return Ok(match args.format.unwrap_or_default() {
+            ConfigFormat::Json => go_json_indented(&tree),
             ConfigFormat::Yaml => {
                 sort_all(&mut tree);
                 yaml::write(&tree)
@@ -171,25 +172,26 @@ fn model(invocation: &Invocation, args: &ConfigArgs) -> Result<String, CliError>
         });
     }
     let project = load(invocation, &options)?;
-    let text = match args.format {
-        ConfigFormat::Json => json(&project.to_json()),
+    if args.format == Some(ConfigFormat::Json) {
+        refuse_ssh_paths(&project)?;
+    }
+    let text = match args.format.unwrap_or_default() {
+        ConfigFormat::Json => go_json_indented(&project.to_json()),
         ConfigFormat::Yaml => yaml::write(&project.to_yaml()),
     };
     // So that the text can be read again as a Compose file.
     Ok(text.replace('$', "$$"))
 }
 
-/// JSON with the escapes of Go's encoder.
-fn json(value: &Value) -> String {
-    let mut text = format!("{value:#}\n");
-    for (character, escape) in [
-        ('<', r"\u003c"),
-        ('>', r"\u003e"),
-        ('&', r"\u0026"),
-        ('\u{2028}', r"\u2028"),
-        ('\u{2029}', r"\u2029"),
-    ] {
-        text = text.replace(character, escape);
+/// In JSON, Compose writes no key with a path: its text for one is no JSON, and it fails.
+fn refuse_ssh_paths(project: &Project) -> Result<(), CliError> {
+    for (name, service) in &project.services {
+        let keys = service.build.iter().flat_map(|build| &build.ssh);
+        if let Some(key) = keys.into_iter().find(|key| key.path.is_some()) {
+            let message =
+                format!("JSON cannot show `build.ssh` of service `{name}`: key `{}` has a path", key.id);
+            return Err(CliError::failed(message).hint("print the model as YAML: leave `--format` out"));
+        }
     }
-    text
+    Ok(())
 }

@@ -29,6 +29,7 @@ mod session;
 mod settings;
 mod table;
 mod up;
+mod variables;
 mod version;
 mod wait;
 

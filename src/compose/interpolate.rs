@@ -129,7 +129,7 @@ impl<'a> Expression<'a> {
 }
 
 /// Where the brace that was opened before `text` closes, counting the ones within.
-fn closing(text: &str) -> Option<usize> {
+pub(super) fn closing(text: &str) -> Option<usize> {
     let mut open = 1_usize;
     let mut after_brace = false;
     // The character after an opening brace is not looked at, as in Docker Compose: `{}` opens one.

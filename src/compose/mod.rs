@@ -27,6 +27,7 @@ mod schema;
 mod source;
 pub mod tree;
 mod units;
+mod variables;
 mod words;
 pub mod yaml;
 
@@ -34,3 +35,4 @@ pub use decode::to_json as tree_json;
 pub use limits::FILE_BYTES;
 pub use load::{Loaded, LoadedTree, load, load_tree};
 pub use source::{Environment, Files, LoadOptions, Skip};
+pub use variables::{Variable, variables};

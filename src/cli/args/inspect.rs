@@ -199,9 +199,9 @@ pub struct ConfigArgs {
     /// Show only these, and what they depend on
     #[arg(value_name = "SERVICE")]
     pub services: Vec<String>,
-    /// Print it this way
-    #[arg(long, value_name = "FORMAT", value_enum, default_value = "yaml")]
-    pub format: ConfigFormat,
+    /// Print it this way, yaml where nothing is said; variables: in a table
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub format: Option<ConfigFormat>,
     /// Write it to this file
     #[arg(short = 'o', long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -241,7 +241,7 @@ pub struct ConfigArgs {
     /// Print the names of images
     #[arg(long, group = "list")]
     pub images: bool,
-    /// Print the variables that the files use
+    /// Print the variables that the files use, and what stands in for them
     #[arg(long, group = "list")]
     pub variables: bool,
     /// Print the environment that they are looked up in
