@@ -14,7 +14,7 @@
 //!        │        ▼                                                                    │
 //!        │  scheduler.step(now, input) ──► [Effect…]      pure: gates, waves, retries, │
 //!        │        ▲                          │             readiness, cancellation     │
-//!        │        └──── what came of it ◄────┘ engine · probe                          │
+//!        │        └──── what came of it ◄────┘ engine · probe · tool                   │
 //!        └───────────────────────────────────┼─────────────────────────────────────────┘
 //!                                            ▼
 //!                   Event{seq, at, kind} ──► journal · report (live, plain, JSON) · `--events`
@@ -37,6 +37,7 @@
 //! | [`scheduler`] | what may happen next | when does wave 2 start? when is a start tried again? |
 //! | [`engine`] | Docker's verbs; the adapter and the simulation | which call does Docker get? |
 //! | [`probe`] | how a check is carried out | by which way is a container asked? |
+//! | [`tool`] | programs that speak for services and models | which program provides a service? |
 //! | [`executor`] | the loop, its tasks, signals | what happens at Ctrl+C? |
 //! | [`run`] | one command from observation to outcome | what follows from a failure? |
 //! | [`journal`] | what is kept of runs | where are the logs of a removed container? |
@@ -87,3 +88,4 @@ pub mod report;
 pub mod run;
 pub mod scheduler;
 pub mod time;
+pub mod tool;

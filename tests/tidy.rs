@@ -21,7 +21,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("engine", &["project", "plan", "time"]),
     // the engine's answers are snapshot nouns of plan
     ("probe", &["project", "plan", "health", "engine", "time"]),
-    ("executor", &["project", "plan", "health", "event", "scheduler", "engine", "probe", "time"]),
+    ("tool", &["project", "plan"]),
+    ("executor", &["project", "plan", "health", "event", "scheduler", "engine", "probe", "tool", "time"]),
     (
         "run",
         &[
@@ -49,11 +50,12 @@ const PURE: [&str; 8] = ["diagnostic", "time", "project", "compose", "plan", "he
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("bollard", &["engine/docker"]),
     ("clap", &["cli"]),
-    ("tokio", &["engine", "executor", "run", "probe", "journal", "metrics", "cli"]),
+    ("tokio", &["engine", "executor", "run", "probe", "tool", "journal", "metrics", "cli"]),
     // netns opens /proc/PID/ns/net: there is no other way into a container's network
-    ("std::fs", &["cli", "journal", "engine/docker", "probe/netns.rs"]),
+    // tool looks for programs
+    ("std::fs", &["cli", "journal", "engine/docker", "probe/netns.rs", "tool"]),
     ("std::env", &["cli", "journal", "engine/docker", "main.rs"]),
-    ("std::process", &["cli", "journal", "engine/docker", "main.rs"]),
+    ("std::process", &["cli", "journal", "engine/docker", "tool", "main.rs"]),
 ];
 
 const MAX_LINES: usize = 700;

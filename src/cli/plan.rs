@@ -8,7 +8,7 @@ use super::{
     up,
 };
 use crate::{
-    diagnostic::{SourceMap, render_all},
+    diagnostic::{Diagnostic, SourceMap, render_all},
     plan::{self, Observed, UpOptions, plan_json, plan_text},
     run::scope,
 };
@@ -27,9 +27,14 @@ pub(super) async fn run(invocation: &Invocation, args: &PlanArgs) -> Result<Exit
         let observed = engine.observe(&scope(&project)).await;
         observed.map_err(|error| CliError::engine("failed to list what the engine has", &error))?
     };
-    let options = UpOptions { offline: args.offline, ..up::options(&args.up) };
-    let plan = plan::up(&project, &observed, &options)
-        .map_err(|faults| CliError::files(render_all(&faults, &SourceMap::default(), false)))?;
+    let faulty = |faults: Vec<Diagnostic>| CliError::files(render_all(&faults, &SourceMap::default(), false));
+    let supply = plan::supply(&project, up::cores()).map_err(faulty)?;
+    let options = UpOptions { offline: args.offline, unsupplied: supply.is_some(), ..up::options(&args.up) };
+    let mut plan = plan::up(&project, &observed, &options).map_err(faulty)?;
+    if let Some(supply) = supply {
+        plan.warnings.extend(plan::unsupplied(&project, &plan));
+        plan = plan.preceded_by(supply);
+    }
     let text = match args.format {
         Format::Table => plan_text(&plan),
         Format::Json => format!("{:#}\n", plan_json(&plan)),

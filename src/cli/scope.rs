@@ -11,6 +11,7 @@ use crate::{
     plan::{Container, Observed},
     project::Project,
     report::{AnsiMode, Display, DisplayFacts, ProgressMode},
+    tool::Tools,
 };
 
 /// A project by its name, and by its files where they are at hand.
@@ -69,6 +70,19 @@ impl Invocation {
             Ok(engine) => Ok(Arc::new(engine)),
             Err(error) => Err(CliError::engine("failed to connect to the engine", &error)),
         }
+    }
+
+    /// The tools of this machine. They talk to the engine that the flags choose.
+    pub fn tools(&self) -> Tools {
+        let options = self.connect_options();
+        let chosen = [
+            // A context counts only where no host is named.
+            ("DOCKER_HOST", options.host.or_else(|| options.context.as_ref().map(|_| String::new()))),
+            ("DOCKER_CONTEXT", options.context),
+            ("DOCKER_CONFIG", self.docker.config.as_ref().map(|path| path.display().to_string())),
+        ];
+        let chosen = chosen.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        Tools::new(&options.config_dir, self.env("PATH").unwrap_or_default(), chosen.collect())
     }
 
     /// What is shown how, from flags, environment and terminals.

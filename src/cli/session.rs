@@ -64,6 +64,7 @@ impl Session {
         let prober = Arc::new(Prober::new(Arc::clone(&engine)));
         let name = project.name.clone();
         let mut run = Run::new(project, engine, prober, signals);
+        run.set_tools(invocation.tools());
         let folder = journal(invocation, &name, &label.id, &mut run);
         if let Some(path) = shown.events {
             run.add_sink(events_file(path)?);

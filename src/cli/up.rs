@@ -120,6 +120,7 @@ pub(super) fn options(args: &UpArgs) -> UpOptions {
         no_start: args.no_start,
         stop_grace: args.timeout.map(super::args::StopTimeout::grace),
         offline: false,
+        unsupplied: false,
         cores: cores(),
     }
 }

@@ -121,6 +121,13 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         total: Option<u64>,
     },
+    /// A tool tells how far it is with a service or a model.
+    Told {
+        /// The service or model.
+        target: String,
+        /// Its words.
+        text: String,
+    },
     /// Everything that was asked for is ready. An attached run goes on and watches.
     Ready {
         /// Services that are not as they should be.
@@ -272,22 +279,22 @@ pub enum Aftermath {
     Stuck,
 }
 
-/// What the engine is asked for.
+/// What the engine, or a tool, is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepAction {
     /// What is done.
     pub action: Verb,
-    /// The network, volume, image or container it is done to, by name.
+    /// The network, volume, image, container, provided service or model it is done to, by name.
     pub target: String,
     /// The container's service and number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replica: Option<Replica>,
 }
 
-/// One word per thing the engine can be asked for.
+/// One word per thing that can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "Docker's verbs")]
+#[expect(missing_docs, reason = "Docker's verbs, and those of the tools beside it")]
 pub enum Verb {
     CreateNetwork,
     RemoveNetwork,
@@ -296,6 +303,10 @@ pub enum Verb {
     PullImage,
     BuildImage,
     RemoveImage,
+    ProviderUp,
+    ProviderDown,
+    ProviderStop,
+    SetUpModel,
     CreateContainer,
     StartContainer,
     StopContainer,

@@ -1,7 +1,7 @@
 //! The words for a plan's actions.
 
 use super::{StepAction, Verb};
-use crate::plan::Action;
+use crate::plan::{Action, ProviderVerb};
 
 impl From<&Action> for StepAction {
     fn from(action: &Action) -> Self {
@@ -13,6 +13,14 @@ impl From<&Action> for StepAction {
             Action::PullImage { image, .. } => (Verb::PullImage, image, None),
             Action::BuildImage { image, .. } => (Verb::BuildImage, image, None),
             Action::RemoveImage { image } => (Verb::RemoveImage, image, None),
+            Action::CallProvider { service, verb: ProviderVerb::Up, .. } => (Verb::ProviderUp, service, None),
+            Action::CallProvider { service, verb: ProviderVerb::Down, .. } => {
+                (Verb::ProviderDown, service, None)
+            }
+            Action::CallProvider { service, verb: ProviderVerb::Stop, .. } => {
+                (Verb::ProviderStop, service, None)
+            }
+            Action::SetUpModel { key } => (Verb::SetUpModel, key, None),
             Action::CreateContainer { replica, name, .. } => (Verb::CreateContainer, name, Some(replica)),
             Action::StartContainer { replica, name, .. } => (Verb::StartContainer, name, Some(replica)),
             Action::StopContainer { replica, container, .. } => {

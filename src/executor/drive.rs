@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use futures::StreamExt as _;
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch as watch_channel},
     task::{JoinError, JoinSet},
 };
 
@@ -17,7 +17,7 @@ use crate::{
     event::{CancelReason, EventKind, ServiceState},
     health::{MonitorReport, ProbeResult},
     plan::{Action, ContainerDetail, ContainerRef, Done, Found, ImageInfo, Observed, Plan, StepId},
-    project::{ProbeSpec, Replica},
+    project::{Mapping, ProbeSpec, Replica},
     scheduler::{
         AfterReady, ContainerChange, Effect, Input, Outcome, ProbeOrder, Scheduler, StepFailure, StepOutput,
     },
@@ -30,6 +30,8 @@ pub struct Driven {
     pub outcome: Outcome,
     /// What undoing it would have to cover.
     pub done: Done,
+    /// What tools said, by what they were asked.
+    pub said: Vec<(Action, Mapping)>,
     /// Each replica's last state and probe results.
     pub health: Vec<(Replica, ServiceState, Option<MonitorReport>)>,
 }
@@ -52,6 +54,9 @@ struct Drive {
     running: BTreeMap<tokio::task::Id, StepId>,
     tries: BTreeMap<StepId, u32>,
     progress: mpsc::UnboundedSender<EventKind>,
+    said: Vec<(Action, Mapping)>,
+    /// Whether the plan is to end: tools, unlike the engine, are not waited for.
+    ending: watch_channel::Sender<bool>,
 }
 
 impl Run {
@@ -79,6 +84,8 @@ impl Run {
             running: BTreeMap::new(),
             tries: BTreeMap::new(),
             progress,
+            said: Vec::new(),
+            ending: watch_channel::Sender::new(false),
         };
         let mut inputs = vec![Input::Tick];
         self.follow_found(&drive);
@@ -89,6 +96,7 @@ impl Run {
                     return Driven {
                         outcome,
                         done: drive.scheduler.done(),
+                        said: drive.said,
                         health: drive.scheduler.health(),
                     };
                 }
@@ -105,8 +113,9 @@ impl Run {
                         inputs.extend(watch::input(&event));
                     }
                 }
-                Some(joined) = drive.tasks.join_next_with_id() => inputs.extend(self.finished(&mut drive, joined)),
+                // What a task tells comes before its end.
                 Some(kind) = told.recv() => self.announce(kind),
+                Some(joined) = drive.tasks.join_next_with_id() => inputs.extend(self.finished(&mut drive, joined)),
                 () = tokio::time::sleep_until(deadline.unwrap_or_else(tokio::time::Instant::now)), if deadline.is_some() => {
                     inputs.push(Input::Tick);
                 }
@@ -146,7 +155,12 @@ impl Run {
         let mut outcome = None;
         for effect in drive.scheduler.step(now, input) {
             match effect {
-                Effect::Announce(kind) => self.announce(kind),
+                Effect::Announce(kind) => {
+                    if matches!(kind, EventKind::CancelRequested { .. }) {
+                        drive.ending.send_replace(true);
+                    }
+                    self.announce(kind);
+                }
                 Effect::Perform(step) => self.perform(drive, step),
                 Effect::Probe(order) => self.probe(drive, *order),
                 Effect::Finish(finished) => outcome = Some(finished),
@@ -190,6 +204,8 @@ impl Run {
         let task = StepTask {
             project: Arc::clone(&self.project),
             engine: Arc::clone(&self.engine),
+            tools: Arc::clone(&self.tools),
+            ending: drive.ending.subscribe(),
             observed: Arc::clone(&drive.observed),
             container: replica.and_then(|r| drive.scheduler.container(r).cloned()),
             containers: drive.first_containers(),
@@ -263,6 +279,10 @@ impl Run {
                 &drive.plan.steps[step.index()].action
         {
             drive.images.insert(image.clone(), (**info).clone());
+        }
+        if let Ok(StepOutput::Said(variables)) = &done.result {
+            let action = drive.plan.steps[step.index()].action.clone();
+            drive.said.push((action, variables.clone()));
         }
         if let Some(detail) = done.detail {
             if !self.watch.is_live() {

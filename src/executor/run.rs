@@ -13,6 +13,7 @@ use crate::{
     probe::Probe,
     project::{Project, Replica},
     time::Elapsed,
+    tool::Tools,
 };
 
 /// One invocation. It may drive several plans, one after the other: what `up` plans, and what undoes it.
@@ -20,6 +21,7 @@ pub struct Run {
     pub(super) project: Arc<Project>,
     pub(super) engine: Arc<dyn Engine>,
     pub(super) prober: Arc<dyn Probe>,
+    pub(super) tools: Arc<Tools>,
     sinks: Vec<Box<dyn Sink>>,
     pub(super) requests: BoxStream<'static, CancelRequest>,
     /// Requests to end so far: the second one kills.
@@ -60,6 +62,7 @@ impl Run {
             project,
             engine,
             prober,
+            tools: Arc::default(),
             sinks: Vec::new(),
             requests,
             requested: 0,
@@ -77,6 +80,16 @@ impl Run {
     /// Hands every event to this sink too.
     pub fn add_sink(&mut self, sink: Box<dyn Sink>) {
         self.sinks.push(sink);
+    }
+
+    /// Lets it find the tools of this machine; without, it has none.
+    pub fn set_tools(&mut self, tools: Tools) {
+        self.tools = Arc::new(tools);
+    }
+
+    /// Goes on with another version of the project: what tools said is part of it.
+    pub fn set_project(&mut self, project: Project) {
+        self.project = Arc::new(project);
     }
 
     /// Tells of every container that comes up.

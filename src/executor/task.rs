@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use tokio::sync::mpsc;
+use futures::FutureExt as _;
+use tokio::sync::{mpsc, watch};
 
 use crate::{
     engine::{
@@ -12,18 +13,22 @@ use crate::{
     event::EventKind,
     health::ProbeResult,
     plan::{
-        Action, Cause, ContainerDetail, ContainerRef, ImageInfo, Observed, Step, network_hash,
+        Action, Cause, ContainerDetail, ContainerRef, ImageInfo, Observed, ProviderVerb, Step, network_hash,
         resolve_references, service_hash, volume_hash,
     },
     probe::{Peer, Probe, Target},
-    project::{Hook, Project, Replica, Service},
+    project::{Hook, Mapping, Project, Replica, Service},
     scheduler::{ProbeOrder, StepFailure, StepOutput},
+    tool::{Tell, ToolError, Tools},
 };
 
 /// What a step needs to be carried out, as it is when the step begins.
 pub(super) struct StepTask {
     pub(super) project: Arc<Project>,
     pub(super) engine: Arc<dyn Engine>,
+    pub(super) tools: Arc<Tools>,
+    /// Becomes true when the plan is to end.
+    pub(super) ending: watch::Receiver<bool>,
     pub(super) observed: Arc<Observed>,
     pub(super) step: Step,
     /// The container that a step on a new container is about.
@@ -46,6 +51,9 @@ pub(super) struct StepDone {
 impl StepTask {
     pub(super) async fn perform(self) -> StepDone {
         let mut detail = None;
+        if let Action::CallProvider { .. } | Action::SetUpModel { .. } = &self.step.action {
+            return StepDone { result: self.ask_tool().await, detail };
+        }
         let result = match self.ask().await {
             Ok(output) => {
                 if let (Action::StartContainer { .. }, Some(container)) = (&self.step.action, self.target()) {
@@ -83,6 +91,7 @@ impl StepTask {
             }
             Action::BuildImage { service, image } => return self.build(service, image).await,
             Action::RemoveImage { image } => engine.remove_image(image).await?,
+            Action::CallProvider { .. } | Action::SetUpModel { .. } => {}
             Action::CreateContainer { replica, name, replaces } => {
                 return self.create(replica, name, replaces.as_ref()).await;
             }
@@ -102,6 +111,48 @@ impl StepTask {
             }
         }
         Ok(StepOutput::Done)
+    }
+
+    /// Calls a tool. One that is at work when the plan is to end is killed.
+    async fn ask_tool(&self) -> Result<StepOutput, StepFailure> {
+        let mut ending = self.ending.clone();
+        let call = match &self.step.action {
+            Action::CallProvider { service, verb, .. } => self.provide(service, *verb).boxed(),
+            Action::SetUpModel { key } => self.set_up_model(key).boxed(),
+            _ => return Ok(StepOutput::Done),
+        };
+        let said = tokio::select! {
+            said = call => said,
+            _ = ending.wait_for(|ending| *ending) => {
+                Err(ToolError { message: "killed before it was done".to_owned(), begun: true })
+            }
+        };
+        let failure = |error: ToolError| StepFailure { message: error.message, unknown: error.begun };
+        said.map(StepOutput::Said).map_err(failure)
+    }
+
+    async fn provide(&self, service: &str, verb: ProviderVerb) -> Result<Mapping, ToolError> {
+        let provider = self.project.services[service].provider.clone().unwrap_or_default();
+        let target = service.to_owned();
+        let tell = self.tell(move |text| EventKind::Told { target: target.clone(), text });
+        self.tools.provide(&self.project, service, &provider, verb, &tell).await
+    }
+
+    async fn set_up_model(&self, key: &str) -> Result<Mapping, ToolError> {
+        let image = key.to_owned();
+        let tell = self.tell(move |text| EventKind::Progress {
+            image: image.clone(),
+            text,
+            current: None,
+            total: None,
+        });
+        self.tools.set_up_model(&self.project, &self.project.models[key], &tell).await
+    }
+
+    fn tell(&self, event: impl Fn(String) -> EventKind + Send + Sync + 'static) -> Tell {
+        let sender = self.progress.clone();
+        // The loop has ended: nobody wants to know.
+        Arc::new(move |text| drop(sender.send(event(text))))
     }
 
     /// The container that the step is about, where it is one that starts or gets another name.

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 
 use super::{
     Action, Cause, Container, ContainerRef, ContainerState, Found, Limits, Observed, Phase, Place, Plan,
-    Step, StepId, UnitReplica, graph, place, unit,
+    ProviderVerb, Step, StepId, UnitReplica, graph, place, unit,
 };
 use crate::project::{Project, Replica};
 
@@ -45,6 +45,7 @@ pub fn down(project: &Project, observed: &Observed, options: &EndOptions) -> Pla
     let mut ending = Ending::new(project, observed, options);
     let stops = ending.stop_all();
     let removed = ending.remove_all(&stops, options.volumes);
+    ending.providers(ProviderVerb::Down, &removed);
     if options.services.is_empty() {
         ending.networks(&removed);
         if options.volumes {
@@ -60,7 +61,9 @@ pub fn down(project: &Project, observed: &Observed, options: &EndOptions) -> Pla
 /// Plans a `stop`: dependents before what they depend on.
 pub fn stop(project: &Project, observed: &Observed, options: &EndOptions) -> Plan {
     let mut ending = Ending::of_services(project, observed, options);
-    ending.stop_all();
+    let stops = ending.stop_all();
+    let stops: Vec<StepId> = stops.into_values().collect();
+    ending.providers(ProviderVerb::Stop, &stops);
     ending.plan()
 }
 
@@ -253,6 +256,19 @@ impl<'a> Ending<'a> {
             self.step(action, stops.get(&container.id).copied().into_iter().collect())
         };
         containers.iter().map(remove).collect()
+    }
+
+    /// Has providers end what they provide: once no container is left that may use it, dependents first.
+    fn providers(&mut self, verb: ProviderVerb, after: &[StepId]) {
+        let order = graph::dependency_order(self.project).unwrap_or_default();
+        let chosen = |name: &String| self.options.services.is_empty() || self.options.services.contains(name);
+        let mut after = after.to_vec();
+        for service in order.into_iter().rev().filter(chosen) {
+            if let Some(provider) = &self.project.services[service.as_str()].provider {
+                let provider = provider.r#type.clone();
+                after = vec![self.step(Action::CallProvider { service, provider, verb }, after)];
+            }
+        }
     }
 
     fn networks(&mut self, removed: &[StepId]) {

@@ -1,7 +1,8 @@
 //! What will be done, and why.
 //!
 //! *Owns* the snapshot of the engine ([`Observed`]), config hashes, the [`Plan`] and every way to make one: [`up()`],
-//! [`down()`], [`stop`], [`start`], [`restart`], [`kill`], and [`unwind()`], which undoes what another plan has done.
+//! [`supply()`], [`down()`], [`stop`], [`start`], [`restart`], [`kill`], and [`unwind()`], which undoes what another
+//! plan has done.
 //! Plans are values: they can be printed, compared, and executed by anything that has an engine.
 //!
 //! *Must not know* async code, bollard, progress.
@@ -13,6 +14,7 @@ mod names;
 mod observed;
 mod render;
 mod step;
+mod supply;
 mod unit;
 mod unwind;
 mod up;
@@ -24,6 +26,7 @@ pub use names::*;
 pub use observed::*;
 pub use render::{plan_json, plan_text};
 pub use step::*;
+pub use supply::*;
 pub use unit::{limits, mode};
 pub use unwind::*;
 pub use up::*;

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{Action, Found, Gate, GateOn, Phase, Plan, Readiness, Step, StepId, Unit, UnitReplica};
+use super::{
+    Action, Found, Gate, GateOn, Phase, Plan, ProviderVerb, Readiness, Step, StepId, Unit, UnitReplica,
+};
 use crate::project::{Require, go_duration};
 
 /// What becomes of a container.
@@ -93,6 +95,15 @@ fn other_lines(text: &mut String, plan: &Plan) {
     let mut lines = Vec::new();
     for step in &plan.steps {
         let (word, what) = match &step.action {
+            Action::CallProvider { service, provider, verb } => {
+                let word = verb.word();
+                lines.push(format!("  {word} {service}: by its provider `{provider}`\n"));
+                continue;
+            }
+            Action::SetUpModel { key } => {
+                lines.push(format!("  set up model {key}: by `docker model`\n"));
+                continue;
+            }
             Action::CreateNetwork { name, .. } => ("create network", name),
             Action::RemoveNetwork { name } => ("remove network", name),
             Action::CreateVolume { name, .. } => ("create volume", name),
@@ -234,6 +245,15 @@ fn words(action: &Action) -> (&'static str, String) {
         Action::PullImage { image, .. } => ("pull_image", image.clone()),
         Action::BuildImage { image, .. } => ("build_image", image.clone()),
         Action::RemoveImage { image } => ("remove_image", image.clone()),
+        Action::CallProvider { service, verb, .. } => {
+            let word = match verb {
+                ProviderVerb::Up => "provider_up",
+                ProviderVerb::Down => "provider_down",
+                ProviderVerb::Stop => "provider_stop",
+            };
+            (word, service.clone())
+        }
+        Action::SetUpModel { key } => ("set_up_model", key.clone()),
         Action::CreateContainer { name, .. } => ("create_container", name.clone()),
         Action::StartContainer { name, .. } => ("start_container", name.clone()),
         Action::StopContainer { container, .. } => ("stop_container", container.name.clone()),

@@ -130,6 +130,20 @@ pub enum Action {
         /// The reference.
         image: String,
     },
+    /// Have the tool that provides a service act on it.
+    CallProvider {
+        /// The service's key.
+        service: String,
+        /// The tool's name: the provider's type.
+        provider: String,
+        /// What it is to do.
+        verb: ProviderVerb,
+    },
+    /// Have Docker's model plugin get a model and configure it.
+    SetUpModel {
+        /// The model's key in the file.
+        key: String,
+    },
     /// Create a container of a service.
     CreateContainer {
         /// Which.
@@ -200,7 +214,31 @@ impl Action {
             | Self::RemoveVolume { .. }
             | Self::PullImage { .. }
             | Self::BuildImage { .. }
-            | Self::RemoveImage { .. } => None,
+            | Self::RemoveImage { .. }
+            | Self::CallProvider { .. }
+            | Self::SetUpModel { .. } => None,
+        }
+    }
+}
+
+/// What a provider can be asked to do with a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProviderVerb {
+    /// Make it what the file says.
+    Up,
+    /// End it and remove what belongs to it.
+    Down,
+    /// End it and keep what belongs to it, where the provider can.
+    Stop,
+}
+
+impl ProviderVerb {
+    /// As the provider is called with it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Stop => "stop",
         }
     }
 }
@@ -374,6 +412,8 @@ pub enum Cause {
     Leftover,
     /// The pull policy says so.
     PullPolicy(String),
+    /// Containers are made with what a tool says.
+    FromTool,
     /// The user ended it, or asked for the project's end.
     Requested,
     /// Another container takes its place.
@@ -398,6 +438,7 @@ impl fmt::Display for Cause {
             Self::Orphan => f.write_str("its service is not in the files"),
             Self::Leftover => f.write_str("an earlier run was interrupted"),
             Self::PullPolicy(policy) => write!(f, "pull policy `{policy}`"),
+            Self::FromTool => f.write_str("others are made with what it says"),
             Self::Requested => f.write_str("asked for"),
             Self::Replaced => f.write_str("another container takes its place"),
             Self::Undo => f.write_str("put back as it was"),

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Action, Cause, ContainerRef, Limits, Phase, Plan, Step, StepId};
+use super::{Action, Cause, ContainerRef, Limits, Phase, Plan, ProviderVerb, Step, StepId};
 use crate::project::Replica;
 
 /// What became of a plan's steps, as far as undoing goes.
@@ -54,6 +54,7 @@ impl Unwinding<'_> {
         let renamed = self.rename_back(&removed);
         self.start_again(&removed, &renamed);
         self.remove_networks(&removed);
+        self.take_down_provided();
     }
 
     fn did(&self) -> Vec<(StepId, Action)> {
@@ -174,6 +175,17 @@ impl Unwinding<'_> {
                 Action::StartContainer { replica, name: container.name.clone(), existing: Some(container) };
             let id = self.step(action, after);
             starts_of.entry(index).or_default().push(id);
+        }
+    }
+
+    /// What providers brought up they take down again, the last one first.
+    fn take_down_provided(&mut self) {
+        let mut after = Vec::new();
+        for (_, action) in self.did().into_iter().rev() {
+            if let Action::CallProvider { service, provider, verb: ProviderVerb::Up } = action {
+                let action = Action::CallProvider { service, provider, verb: ProviderVerb::Down };
+                after = vec![self.step(action, after)];
+            }
         }
     }
 

@@ -44,6 +44,8 @@ pub struct UpOptions {
     pub stop_grace: Option<std::time::Duration>,
     /// No engine was asked: what was observed is nothing.
     pub offline: bool,
+    /// Providers and models have not been asked yet: what they add to environments is not known.
+    pub unsupplied: bool,
     /// Cores of the machine, for how much is done at once.
     pub cores: usize,
 }
@@ -61,6 +63,7 @@ impl Default for UpOptions {
             no_start: false,
             stop_grace: None,
             offline: false,
+            unsupplied: false,
             cores: 2,
         }
     }
@@ -113,7 +116,7 @@ fn is_run(service: &crate::project::Service) -> bool {
     service.replicas() > 0 && service.provider.is_none()
 }
 
-fn cycle_diagnostic(cycle: &graph::Cycle) -> Diagnostic {
+pub(super) fn cycle_diagnostic(cycle: &graph::Cycle) -> Diagnostic {
     Diagnostic::error("dependency-cycle", format!("services wait for each other: {}", cycle.0.join(" → ")))
         .help("remove one of these dependencies")
 }

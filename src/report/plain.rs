@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 
 use unicode_width::UnicodeWidthStr as _;
 
-use super::{Report, RunView, Streams, human_duration};
+use super::{Report, RunView, Streams, human_duration, view::doing};
 use crate::event::{CancelReason, Event, EventKind, ServiceState, StageStatus, Verb};
 
 /// Writes a line per change: when, what, what it is now, why.
@@ -41,14 +41,7 @@ fn line(view: &RunView, event: &Event) -> Option<(String, String)> {
         EventKind::WaveOpened { wave } => (format!("wave {wave}"), "open".to_owned()),
         EventKind::WaveReady { wave } => (format!("wave {wave}"), "ready".to_owned()),
         EventKind::WaveFailed { wave, reason } => (format!("wave {wave}"), format!("failed: {reason}")),
-        EventKind::StepStarted { action, .. } => {
-            let doing = match action.action {
-                Verb::PullImage => "pulling",
-                Verb::BuildImage => "building",
-                _ => return None,
-            };
-            (action.target.clone(), doing.to_owned())
-        }
+        EventKind::StepStarted { action, .. } => (action.target.clone(), doing(action.action)?.to_owned()),
         EventKind::StepDone { action, took, .. } => {
             let done = match action.action {
                 Verb::CreateNetwork => "network created",
@@ -58,6 +51,10 @@ fn line(view: &RunView, event: &Event) -> Option<(String, String)> {
                 Verb::PullImage => "pulled",
                 Verb::BuildImage => "built",
                 Verb::RemoveImage => "image removed",
+                Verb::ProviderUp => "created",
+                Verb::ProviderDown => "removed",
+                Verb::ProviderStop => "stopped",
+                Verb::SetUpModel => "model set up",
                 // Their services' states say it.
                 Verb::CreateContainer
                 | Verb::StartContainer
@@ -96,6 +93,7 @@ fn line(view: &RunView, event: &Event) -> Option<(String, String)> {
             let cause = if cause.is_empty() { String::new() } else { format!(": {cause}") };
             (replica.to_string(), format!("stage {stage} ({index}/{of}) {status}{cause}"))
         }
+        EventKind::Told { target, text } => (target.clone(), text.clone()),
         EventKind::Ready { degraded } if degraded.is_empty() => (view.project.clone(), "ready".to_owned()),
         EventKind::Ready { degraded } => {
             (view.project.clone(), format!("ready, degraded: {}", degraded.join(", ")))
@@ -134,6 +132,10 @@ pub(super) fn infinitive(verb: Verb) -> &'static str {
         Verb::PullImage => "pull image",
         Verb::BuildImage => "build image",
         Verb::RemoveImage => "remove image",
+        Verb::ProviderUp => "create service",
+        Verb::ProviderDown => "remove service",
+        Verb::ProviderStop => "stop service",
+        Verb::SetUpModel => "set up model",
         Verb::CreateContainer => "create container",
         Verb::StartContainer => "start container",
         Verb::StopContainer => "stop container",

@@ -23,7 +23,7 @@ pub struct RunView {
     pub replicas: Vec<ReplicaView>,
     /// Every wave, in order.
     pub waves: Vec<WaveView>,
-    /// Pulls and builds by image.
+    /// Pulls and builds by image; what tools do, by service or model.
     pub images: BTreeMap<String, ImageView>,
     /// Warnings, in order.
     pub warnings: Vec<String>,
@@ -120,11 +120,11 @@ pub enum WaveStatus {
     Failed,
 }
 
-/// A pull or build.
+/// A pull, a build, or a tool at work.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ImageView {
-    /// It is built rather than pulled.
-    pub build: bool,
+    /// What is done; `None`: nothing was said of it but its progress.
+    pub verb: Option<Verb>,
     /// What is going on.
     pub text: String,
     /// Bytes done.
@@ -148,11 +148,7 @@ impl RunView {
             EventKind::WaveFailed { wave, .. } => self.wave(wave, WaveStatus::Failed),
             EventKind::StepStarted { action, .. } => {
                 if let Some(image) = self.image_of(action) {
-                    *image = ImageView {
-                        build: action.action == Verb::BuildImage,
-                        since: event.at,
-                        ..ImageView::default()
-                    };
+                    *image = ImageView { verb: Some(action.action), since: event.at, ..ImageView::default() };
                 }
             }
             EventKind::StepDone { action, .. } => {
@@ -193,6 +189,9 @@ impl RunView {
                     .entry(image.clone())
                     .or_insert_with(|| ImageView { since: at, ..ImageView::default() });
                 (view.text, view.current, view.total) = (text.clone(), *current, *total);
+            }
+            EventKind::Told { target, text } => {
+                self.images.entry(target.clone()).or_default().text.clone_from(text);
             }
             EventKind::Ready { .. } => {
                 self.ready_at.get_or_insert(event.at);
@@ -276,8 +275,7 @@ impl RunView {
     }
 
     fn image_of(&mut self, action: &StepAction) -> Option<&mut ImageView> {
-        matches!(action.action, Verb::PullImage | Verb::BuildImage)
-            .then(|| self.images.entry(action.target.clone()).or_default())
+        doing(action.action).map(|_| self.images.entry(action.target.clone()).or_default())
     }
 }
 
@@ -296,6 +294,30 @@ impl ReplicaView {
             began: None,
             ready_at: None,
         }
+    }
+}
+
+/// What goes on while something takes long; `None`: it is not shown.
+pub(super) fn doing(verb: Verb) -> Option<&'static str> {
+    match verb {
+        Verb::PullImage => Some("pulling"),
+        Verb::BuildImage => Some("building"),
+        Verb::ProviderUp => Some("creating"),
+        Verb::ProviderDown => Some("removing"),
+        Verb::ProviderStop => Some("stopping"),
+        Verb::SetUpModel => Some("setting up"),
+        Verb::CreateNetwork
+        | Verb::RemoveNetwork
+        | Verb::CreateVolume
+        | Verb::RemoveVolume
+        | Verb::RemoveImage
+        | Verb::CreateContainer
+        | Verb::StartContainer
+        | Verb::StopContainer
+        | Verb::KillContainer
+        | Verb::RestartContainer
+        | Verb::RenameContainer
+        | Verb::RemoveContainer => None,
     }
 }
 

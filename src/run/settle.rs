@@ -55,7 +55,13 @@ fn patience(verb: Verb) -> Option<Duration> {
         | Verb::StartContainer
         | Verb::RenameContainer
         | Verb::RemoveContainer => Some(QUICK),
-        Verb::PullImage | Verb::BuildImage | Verb::RemoveImage => None,
+        Verb::PullImage
+        | Verb::BuildImage
+        | Verb::RemoveImage
+        | Verb::ProviderUp
+        | Verb::ProviderDown
+        | Verb::ProviderStop
+        | Verb::SetUpModel => None,
     }
 }
 
@@ -75,7 +81,13 @@ fn is_done(action: &StepAction, observed: &Observed) -> bool {
         Verb::StopContainer | Verb::KillContainer => !runs,
         // Nothing tells one that is over from one that has not begun.
         Verb::RestartContainer => false,
-        Verb::PullImage | Verb::BuildImage | Verb::RemoveImage => true,
+        Verb::PullImage
+        | Verb::BuildImage
+        | Verb::RemoveImage
+        | Verb::ProviderUp
+        | Verb::ProviderDown
+        | Verb::ProviderStop
+        | Verb::SetUpModel => true,
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     engine::EngineError,
     event::{Aftermath, CancelReason, EventKind, Failure, RunFinished, Verdict},
     executor::{Driven, Run},
-    plan::{self, ContainerRef, ContainerState, EndOptions, Observed, Plan, UpOptions},
+    plan::{self, Action, ContainerRef, ContainerState, Done, EndOptions, Observed, Plan, UpOptions},
     project::OnFailure,
     scheduler::{Abort, AfterReady},
 };
@@ -54,6 +54,9 @@ pub async fn up(run: &mut Run, request: &UpRequest, keep: &dyn Keep) -> Result<E
     run.listen().await;
     let mut observed = observe(run).await?;
     let ran_before = is_running(&observed);
+    let was_there = observed.containers.iter().any(|c| !c.is_oneoff());
+    let supply = plan::supply(&project, options.cores).map_err(RunError::Plan)?;
+    options.unsupplied = supply.is_some();
     let mut plan = plan::up(&project, &observed, &options).map_err(RunError::Plan)?;
     announce_start(run, &request.label, &plan, &observed);
     for message in request.warnings.clone() {
@@ -65,6 +68,29 @@ pub async fn up(run: &mut Run, request: &UpRequest, keep: &dyn Keep) -> Result<E
             return Ok(ended(run, driven, Aftermath::Kept, Vec::new()));
         }
         options.images_fresh = true;
+    }
+    let mut supplied = None;
+    if let Some(supply) = supply {
+        let supply = Arc::new(supply);
+        let driven = run.drive(Arc::clone(&supply), Arc::clone(&observed), AfterReady::Finish).await;
+        if driven.outcome.verdict != Verdict::Succeeded {
+            let start = Start {
+                request,
+                plan: &supply,
+                driven: &driven,
+                supplied: None,
+                ran_before,
+                was_there,
+                keep,
+            };
+            let (aftermath, left) = aftermath(run, &start).await;
+            return Ok(ended(run, driven, aftermath, left));
+        }
+        run.set_project(plan::supplied(&project, &driven.said));
+        options.unsupplied = false;
+        supplied = Some((supply, driven.done));
+    }
+    if options.images_fresh || supplied.is_some() {
         (observed, plan) = match plan_again(run, &options).await {
             Ok(again) => again,
             Err(error) => return Err(not_planned(run, error)),
@@ -74,12 +100,13 @@ pub async fn up(run: &mut Run, request: &UpRequest, keep: &dyn Keep) -> Result<E
     let after = after_ready(request, &plan);
     let mut driven = run.drive(Arc::clone(&plan), observed, after).await;
     evidence::fill(run, &plan, &mut driven).await;
-    let start = Start { request, plan: &plan, driven: &driven, ran_before, keep };
+    let supplied = supplied.as_ref();
+    let start = Start { request, plan: &plan, driven: &driven, supplied, ran_before, was_there, keep };
     let (aftermath, left) = aftermath(run, &start).await;
     Ok(ended(run, driven, aftermath, left))
 }
 
-/// The plan once images are what the policy asks for.
+/// The plan once images are what the policy asks for, and tools have said what they have to say.
 async fn plan_again(run: &Run, options: &UpOptions) -> Result<(Arc<Observed>, Plan), RunError> {
     let observed = observe(run).await?;
     let plan = plan::up(run.project(), &observed, options).map_err(RunError::Plan)?;
@@ -134,6 +161,10 @@ struct Start<'a> {
     request: &'a UpRequest,
     plan: &'a Plan,
     driven: &'a Driven,
+    /// What tools did before it.
+    supplied: Option<&'a (Arc<Plan>, Done)>,
+    /// The project had containers before.
+    was_there: bool,
     /// Something of the project ran before.
     ran_before: bool,
     keep: &'a dyn Keep,
@@ -200,7 +231,7 @@ async fn follow(run: &mut Run, start: &Start<'_>, policy: OnFailure) -> (Afterma
         OnFailure::Rollback => {
             let created: Vec<ContainerRef> = driven.done.created.values().cloned().collect();
             evidence::keep(run, keep, &created, driven).await;
-            let next = plan::unwind(plan, &driven.done, grace);
+            let next = plan::unwind(plan, &undone(start, plan, &driven.done), grace);
             (next, Arc::new(Observed::default()), Aftermath::RolledBack)
         }
         OnFailure::Teardown | OnFailure::Stop => {
@@ -217,13 +248,28 @@ async fn follow(run: &mut Run, start: &Start<'_>, policy: OnFailure) -> (Afterma
             }
         }
     };
-    let undone = run.put_back(Arc::new(next), observed).await;
-    if undone.outcome.reason == Some(CancelReason::Forced) {
+    let undoing = run.put_back(Arc::new(next), observed).await;
+    if undoing.outcome.reason == Some(CancelReason::Forced) {
         return kill(run, request).await;
     }
-    let left = undone.outcome.left;
-    let interrupted = undone.outcome.reason.is_some();
+    let mut left = undoing.outcome.left;
+    let mut interrupted = undoing.outcome.reason.is_some();
+    if let (Some((supply, done)), Aftermath::RolledBack) = (start.supplied, &aftermath) {
+        let next = plan::unwind(supply, &undone(start, supply, done), grace);
+        let undoing = run.put_back(Arc::new(next), Arc::default()).await;
+        left.extend(undoing.outcome.left);
+        interrupted |= undoing.outcome.reason.is_some();
+    }
     if left.is_empty() && !interrupted { (aftermath, left) } else { (Aftermath::Stuck, left) }
+}
+
+/// What is to be undone of what was done. What providers did is undone only where the project was not there before:
+/// else what they take down may have been there before this run too, with whatever it holds.
+fn undone(start: &Start<'_>, plan: &Plan, done: &Done) -> Done {
+    let mut undone = done.clone();
+    let provided = |id: &plan::StepId| matches!(plan.steps[id.index()].action, Action::CallProvider { .. });
+    undone.steps.retain(|id| !(start.was_there && provided(id)));
+    undone
 }
 
 /// The second request to end: nothing is waited for.

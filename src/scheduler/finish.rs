@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use super::{
     Abort, AfterReady, Effect, Outcome, Scheduler,
-    machine::{Course, StepState},
+    machine::{Course, StepRun, StepState},
     replica::Life,
 };
 use crate::{
     event::{CancelReason, Dependent, EventKind, Failure, StepAction, Verdict},
-    plan::{Action, Found, Phase, StepId, UnitId},
+    plan::{Action, Found, Phase, Step, StepId, UnitId},
     project::{Require, go_duration},
     time::Elapsed,
 };
@@ -83,9 +83,18 @@ impl Scheduler {
             }
         }
         if self.troubles.iter().all(|t| t.left) {
-            self.trouble(None, Fault::late(why));
+            self.trouble(None, Fault::late(format!("{why}{}", self.tools_at_work())));
         }
         self.cancel(CancelReason::Timeout);
+    }
+
+    /// What no unit stands for and is still waited for.
+    fn tools_at_work(&self) -> String {
+        let at_work = |(run, _): &(&StepRun, &Step)| run.state == StepState::Running;
+        let steps = self.steps.iter().zip(&self.plan.steps).filter(at_work);
+        let targets = steps.map(|(_, step)| StepAction::from(&step.action).target);
+        let targets: Vec<String> = targets.collect();
+        if targets.is_empty() { String::new() } else { format!(", waiting for {}", targets.join(", ")) }
     }
 
     /// Whether a failed or skipped unit fails the run.

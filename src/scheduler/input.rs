@@ -4,7 +4,7 @@ use crate::{
     event::{CancelReason, EventKind, Failure, Verdict},
     health::{ProbeId, ProbeResult},
     plan::{ContainerRef, ImageInfo, StepId, UnitId},
-    project::{Check, Replica},
+    project::{Check, Mapping, Replica},
 };
 
 /// Something that happened outside.
@@ -46,6 +46,8 @@ pub enum StepOutput {
     Created(ContainerRef),
     /// It got this image.
     Image(Box<ImageInfo>),
+    /// A tool said these variables.
+    Said(Mapping),
 }
 
 /// What went wrong with a step.

@@ -29,6 +29,8 @@ impl Lane {
             | Action::CreateVolume { .. }
             | Action::RemoveVolume { .. }
             | Action::RemoveImage { .. }
+            | Action::CallProvider { .. }
+            | Action::SetUpModel { .. }
             | Action::CreateContainer { .. }
             | Action::RenameContainer { .. }
             | Action::RemoveContainer { .. } => Self::Calls,

@@ -337,6 +337,8 @@ impl Scheduler {
                     self.container_created(replica, container);
                 }
             }
+            // Whoever made this plan makes the next one with it.
+            StepOutput::Said(_) => {}
             StepOutput::Done => self.show_step_done(now, action),
         }
     }
@@ -368,6 +370,13 @@ impl Scheduler {
             _ if ending => {
                 self.left_behind(&step.action, message);
                 self.release(id);
+            }
+            (Action::CallProvider { .. } | Action::SetUpModel { .. }, _) => {
+                // Once the run is to end, tools are killed: that is no news.
+                if self.cancel.is_none() {
+                    let target = StepAction::from(&step.action).target;
+                    self.trouble(None, Fault::new(format!("{target}: {message}")));
+                }
             }
             (action, Some(unit)) => {
                 let place = action.replica().and_then(|replica| self.find_place(unit, replica));

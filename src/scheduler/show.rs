@@ -49,7 +49,9 @@ impl Scheduler {
             | Action::RemoveVolume { .. }
             | Action::PullImage { .. }
             | Action::BuildImage { .. }
-            | Action::RemoveImage { .. } => self.show_ending(action),
+            | Action::RemoveImage { .. }
+            | Action::CallProvider { .. }
+            | Action::SetUpModel { .. } => self.show_ending(action),
         }
     }
 

@@ -20,4 +20,5 @@ mod up_interrupt;
 mod up_kill;
 mod up_order;
 mod up_plugin;
+mod up_provider;
 mod up_update;

@@ -294,9 +294,7 @@ impl Builder<'_> {
     pub(super) fn scaled_to_nothing(&mut self) {
         let project = self.project;
         for (name, service) in &project.services {
-            if service.provider.is_some() {
-                self.warnings.push(format!("service `{name}` comes from a provider, which is not run yet"));
-            } else if service.replicas() == 0 {
+            if service.provider.is_none() && service.replicas() == 0 {
                 let containers = self.current(name);
                 self.retire_all(name, &containers);
                 let left: Vec<Container> =

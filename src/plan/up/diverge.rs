@@ -2,7 +2,7 @@
 
 use super::{Builder, First, Recreate};
 use crate::{
-    plan::{Cause, Container, service_hash},
+    plan::{Cause, Container, is_supplied, service_hash},
     project::{Project, Service},
 };
 
@@ -58,7 +58,8 @@ impl Builder<'_> {
             Some(First::Created(_)) | None => None,
         };
         let resolved = resolve_references(service, &container_of).ok()?;
-        if container.compose_label("config-hash") != Some(&service_hash(&resolved)) {
+        let known = !self.options.unsupplied || !is_supplied(self.project, service);
+        if known && container.compose_label("config-hash") != Some(&service_hash(&resolved)) {
             return Some(Cause::ConfigChanged);
         }
         let image = self.observed.images.get(&self.project.image_name(service));

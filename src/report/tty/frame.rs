@@ -8,7 +8,7 @@ use crate::{
     event::ServiceState,
     report::{
         ImageView, ReplicaView, RunView, WaveStatus, human_bytes, human_duration, is_settled, is_up,
-        view::is_at_work,
+        view::{doing, is_at_work},
     },
     time::Elapsed,
 };
@@ -82,7 +82,7 @@ fn image_line(image: &str, progress: &ImageView, now: Elapsed) -> Option<StyledL
     if progress.ended.is_some() {
         return None;
     }
-    let doing = if progress.build { "building" } else { "pulling" };
+    let doing = progress.verb.and_then(doing).unwrap_or("pulling");
     let mut line =
         StyledLine::default().with(blue(), format!(" {} ", spinner(now))).text(image).text(" ").text(doing);
     match (progress.current, progress.total) {
