@@ -221,9 +221,8 @@ impl Run {
     fn probe(&self, drive: &mut Drive, order: ProbeOrder) {
         let host = match &order.check.probe {
             ProbeSpec::Http(http) => http.host.clone(),
-            ProbeSpec::Tcp { host, .. } => host.clone(),
-            ProbeSpec::Grpc { .. }
-            | ProbeSpec::Exec { .. }
+            ProbeSpec::Tcp { host, .. } | ProbeSpec::Grpc { host, .. } => host.clone(),
+            ProbeSpec::Exec { .. }
             | ProbeSpec::Log { .. }
             | ProbeSpec::Container(_)
             | ProbeSpec::Service { .. } => None,

@@ -1,6 +1,6 @@
 //! Runs one probe and answers with what it found.
 //!
-//! *Owns* how a check is carried out: HTTP, TCP, commands, logs, the engine's word, and by which way a container is
+//! *Owns* how a check is carried out: HTTP, TCP, gRPC, commands, logs, the engine's word, and by which way a container is
 //! reached. *Must not know* stages, retries, or the order of services. Entry point is [`Prober::probe`].
 //!
 //! ```text
@@ -8,7 +8,7 @@
 //!  localhost                inside its network namespace ─(not permitted)─► its address
 //!  network_mode: host       localhost
 //!  of another container     inside that namespace, through the process
-//!  an engine elsewhere      the published port (HTTP only)
+//!  an engine elsewhere      the published port (HTTP and gRPC)
 //!  a recognised command     where none of these works: the command itself, in the container
 //! ```
 //!
@@ -17,6 +17,7 @@
 
 mod answer;
 mod command;
+mod grpc;
 mod http;
 mod log;
 mod netns;

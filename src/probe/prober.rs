@@ -9,7 +9,7 @@ use std::{
 
 use tokio::time::{Instant, timeout};
 
-use super::{command, http::Http, log, tcp};
+use super::{command, grpc, http::Http, log, tcp};
 use crate::{
     engine::{Engine, EngineInfo},
     health::ProbeResult,
@@ -128,7 +128,10 @@ impl Prober {
             ProbeSpec::Tcp { host, port } => {
                 tcp::ask(host.as_deref(), *port, target, self.engine.info(), check.timeout).await
             }
-            ProbeSpec::Grpc { .. } => Answer::new(false, "gRPC checks are not supported yet"),
+            ProbeSpec::Grpc { host, port, service } => {
+                let server = (host.as_deref(), *port);
+                grpc::ask(server, service, target, self.engine.info(), check.timeout).await
+            }
             ProbeSpec::Exec { command } => {
                 command::ask(&*self.engine, &target.detail.id, command, check.timeout).await
             }

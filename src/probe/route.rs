@@ -28,7 +28,7 @@ pub(super) enum Route {
 pub(super) struct Routes {
     /// To try in turn.
     pub(super) open: Vec<Route>,
-    /// Through the engine host's published port, which proves less: only for HTTP, and after all others.
+    /// Through the engine host's published port, which proves less: only where a server must answer, and after all others.
     pub(super) published: Option<Route>,
     /// What is wrong where there are none.
     pub(super) why_none: String,

@@ -98,6 +98,8 @@ pub enum ProbeSpec {
     },
     /// The standard gRPC health service answers SERVING.
     Grpc {
+        /// `None`: the container itself. A service's name: that service. Else any host.
+        host: Option<String>,
         /// 1–65535.
         port: u16,
         /// Empty: the server as a whole.

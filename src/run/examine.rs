@@ -333,11 +333,9 @@ fn down(
 fn dependencies(project: &Project, service: &Service, stages: &[Stage]) -> BTreeSet<String> {
     let asked = stages.iter().flat_map(|stage| &stage.checks).filter_map(|check| match &check.probe {
         ProbeSpec::Http(http) => http.host.as_ref(),
-        ProbeSpec::Tcp { host, .. } => host.as_ref(),
+        ProbeSpec::Tcp { host, .. } | ProbeSpec::Grpc { host, .. } => host.as_ref(),
         ProbeSpec::Service { name, .. } => Some(name),
-        ProbeSpec::Grpc { .. } | ProbeSpec::Exec { .. } | ProbeSpec::Log { .. } | ProbeSpec::Container(_) => {
-            None
-        }
+        ProbeSpec::Exec { .. } | ProbeSpec::Log { .. } | ProbeSpec::Container(_) => None,
     });
     let ours = service.orch.depends_on.values().filter_map(|dependency| match &dependency.on {
         OrchDependencyOn::Service { name, .. } => Some(name),

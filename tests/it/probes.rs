@@ -147,6 +147,10 @@ fn tcp(host: Option<&str>, port: u16) -> ProbeSpec {
     ProbeSpec::Tcp { host: host.map(str::to_owned), port }
 }
 
+fn grpc(port: u16, service: &str) -> ProbeSpec {
+    ProbeSpec::Grpc { host: None, port, service: service.to_owned() }
+}
+
 fn exec(words: &[&str]) -> ProbeSpec {
     ProbeSpec::Exec { command: words.iter().map(|word| (*word).to_owned()).collect() }
 }
@@ -198,6 +202,32 @@ async fn a_server_without_a_network_or_with_the_hosts_is_reached() {
     ward.passes(&host, tcp(Some("localhost"), port)).await;
     let peers = Arc::new(BTreeMap::from([("host".to_owned(), Peer::of([&*host.detail]))]));
     ward.passes(&Target { peers, ..alone }, tcp(Some("host"), port)).await;
+}
+
+#[tokio::test]
+async fn the_grpc_health_service_is_asked() {
+    let ward = Ward::new("grpc").await;
+    let flags = ["--name", "shop.Cart", "--port", "8080", "--tcp", "5432", "--grpc", "50051"];
+    let web = ward.start(&service("web", &flags)).await;
+    assert_eq!(ward.passes(&web, grpc(50051, "")).await.detail, "SERVING");
+    assert_eq!(ward.passes(&web, grpc(50051, "shop.Cart")).await.detail, "SERVING");
+    assert_eq!(ward.fails(&web, grpc(50051, "shop.Card")).await, "`shop.Card` is not known to it: NOT_FOUND");
+    assert_eq!(ward.fails(&web, grpc(9, "")).await, "connection refused");
+    // What speaks something else: HTTP/1, nothing that ends, and nothing at all.
+    assert!(ward.fails(&web, grpc(8080, "")).await.starts_with("no gRPC server: "));
+    assert!(ward.fails(&web, grpc(5432, "")).await.starts_with("no gRPC server: "));
+    ward.passes(&web, exec(&["curl", "-X", "POST", "http://localhost:8080/control/hang"])).await;
+    assert_eq!(ward.fails(&web, grpc(50051, "")).await, "no answer within 2s");
+
+    // In a namespace that only its own process is in; and not ready.
+    let late = ["--bind", "127.0.0.1", "--grpc", "50051", "--ready-after", "never"];
+    let late = ward.start(&in_mode("none", "late", &late)).await;
+    let limit = Instant::now() + Duration::from_secs(20);
+    let mut said = ward.fails(&late, grpc(50051, "")).await;
+    while said == "connection refused" && Instant::now() < limit {
+        said = ward.fails(&late, grpc(50051, "")).await;
+    }
+    assert_eq!(said, "the server says NOT_SERVING");
 }
 
 #[tokio::test]
@@ -253,7 +283,7 @@ async fn commands_logs_and_the_engine_are_asked() {
 #[tokio::test]
 async fn costs_stay_small() {
     let ward = Ward::new("costs").await;
-    let web = ward.start(&service("web", &["--port", "8080", "--log", "hello"])).await;
+    let web = ward.start(&service("web", &["--port", "8080", "--grpc", "50051", "--log", "hello"])).await;
     let wait = http(None, 8080, "/health");
     ward.passes(&web, wait.clone()).await;
     for (name, probe) in [
@@ -262,6 +292,7 @@ async fn costs_stay_small() {
         ("tcp, address", tcp(None, 8080)),
         ("tcp, inside", tcp(Some("localhost"), 8080)),
         ("tcp, refused", tcp(None, 9)),
+        ("grpc", grpc(50051, "")),
         ("exec", exec(&["true"])),
         ("log", log("hello")),
         ("container", ProbeSpec::Container(ContainerCondition::Running)),

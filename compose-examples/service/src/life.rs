@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::grpc;
 use crate::http;
 use crate::options::Options;
 use crate::report::State;
@@ -68,6 +69,15 @@ fn live(state: &Arc<State>) -> i32 {
             Ok(listener) => {
                 let state = Arc::clone(state);
                 std::thread::spawn(move || http::serve(listener, state));
+            }
+            Err(error) => return cannot_listen(state, *port, &error),
+        }
+    }
+    for port in &options.grpc {
+        match TcpListener::bind((options.bind.as_str(), *port)) {
+            Ok(listener) => {
+                let state = Arc::clone(state);
+                std::thread::spawn(move || grpc::serve(&listener, &state));
             }
             Err(error) => return cannot_listen(state, *port, &error),
         }

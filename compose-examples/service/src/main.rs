@@ -2,6 +2,7 @@
 //! hangs, ignores signals, exits with a code. One program, several names: called as `sh`, `curl`, `wget` and the like it
 //! does as much of these as health checks use. It needs nothing but the standard library and runs in an empty image.
 
+mod grpc;
 mod http;
 mod life;
 mod options;

@@ -13,7 +13,8 @@ Times count from the start of the process and are written 500ms, 2s, 1m30s.
   --port N                   answer HTTP here; may be repeated, as all flags marked *
   --bind ADDRESS             listen here (default 0.0.0.0)
   --tcp N                *   accept plain TCP connections here, from ready on
-  --listen-after TIME        open the HTTP port only then
+  --grpc N               *   answer the standard gRPC health checks here, of all and of the service called NAME
+  --listen-after TIME        open the HTTP and gRPC ports only then
   --load TIME                keep one core busy this long before listening
   --memory SIZE              take this much memory (64m, 1g) before listening
   --stage NAME=TIME      *   /health/NAME answers 200 from then on (NAME=never: never)
@@ -52,6 +53,7 @@ pub(crate) struct Options {
     pub(crate) bind: String,
     pub(crate) ports: Vec<u16>,
     pub(crate) tcp: Vec<u16>,
+    pub(crate) grpc: Vec<u16>,
     pub(crate) listen_after: Duration,
     pub(crate) load: Duration,
     pub(crate) memory: usize,
@@ -79,11 +81,12 @@ pub(crate) struct Options {
 }
 
 const SWITCHES: [&str; 3] = ["hang", "oneshot", "ignore-term"];
-const VALUES: [&str; 26] = [
+const VALUES: [&str; 27] = [
     "name",
     "bind",
     "port",
     "tcp",
+    "grpc",
     "listen-after",
     "load",
     "memory",
@@ -163,6 +166,7 @@ impl Options {
             "bind" => value.clone_into(&mut self.bind),
             "port" => self.ports.push(number(value)?),
             "tcp" => self.tcp.push(number(value)?),
+            "grpc" => self.grpc.push(number(value)?),
             "listen-after" => self.listen_after = duration(value)?,
             "load" => self.load = duration(value)?,
             "memory" => self.memory = size(value)?,

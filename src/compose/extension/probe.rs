@@ -74,24 +74,16 @@ pub(super) fn lower(node: &Node, scope: &Scope<'_>, found: &mut Found) -> Option
         (None | Some("service"), _, Some((name, span))) => Some(service(node, name, span, scope, found)),
         (Some("http"), key, other) => http(node, key, other.map(|(name, _)| name), scope, found),
         (Some("tcp"), _, other) => tcp(node, other.map(|(name, _)| name), scope, found),
+        (Some("grpc"), _, other) => grpc(node, other.map(|(name, _)| name), scope, found),
         (Some("exec"), Some(key), _) => exec(node.get(key)?, key, found),
         (Some("log"), Some(key), _) => log(node.get(key)?, found),
         (Some("container"), key, _) => Some(container(key.and_then(|key| node.get(key)))),
-        (Some("grpc"), ..) => {
-            let at = given.first().map_or(node.span, |(_, _, at)| *at);
-            found.problems.push(
-                Diagnostic::error("not-supported", "gRPC checks are not supported yet")
-                    .at(at, "")
-                    .help("use `tcp: PORT`, or `exec` with grpc_health_probe where the image has it"),
-            );
-            None
-        }
         (kind, ..) => {
             let what = kind.map_or_else(String::new, |kind| format!(" of type {kind}"));
             found.problems.push(
                 Diagnostic::error("missing-check", format!("this check{what} does not say what to check"))
                     .at(node.span, "")
-                    .help("give it one of http, tcp, exec, test, log, container, service"),
+                    .help("give it one of http, tcp, grpc, exec, test, log, container, service"),
             );
             None
         }
@@ -173,6 +165,26 @@ fn tcp(node: &Node, other: Option<String>, scope: &Scope<'_>, found: &mut Found)
     };
     let title = host.as_ref().map_or_else(|| format!("tcp {port}"), |host| format!("tcp {host}:{port}"));
     Some(Lowered { probe: ProbeSpec::Tcp { host, port }, name: title, timeout: None })
+}
+
+fn grpc(node: &Node, other: Option<String>, scope: &Scope<'_>, found: &mut Found) -> Option<Lowered> {
+    let value = node.get("grpc");
+    let details = value.filter(|value| value.as_mapping().is_some());
+    let given = match details {
+        Some(details) => details.get("port"),
+        None => value,
+    };
+    let port = match given.or_else(|| node.get("port")).and_then(port_of) {
+        Some(port) => port,
+        None => default_port(other.as_deref(), value.unwrap_or(node).span, scope, found)?,
+    };
+    let service = details.and_then(|details| details.get("service")).map(text).unwrap_or_default();
+    let mut title =
+        other.as_ref().map_or_else(|| format!("grpc {port}"), |host| format!("grpc {host}:{port}"));
+    if !service.is_empty() {
+        title = format!("{title} {service}");
+    }
+    Some(Lowered { probe: ProbeSpec::Grpc { host: other, port, service }, name: title, timeout: None })
 }
 
 /// The port where the check gives none: that of the service which is asked.

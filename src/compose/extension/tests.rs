@@ -52,6 +52,9 @@ fn words(probe: &ProbeSpec) -> String {
             format!("{} {}://{host}:{}{} {:?}", p.method, p.scheme, p.port, p.path, p.status)
         }
         ProbeSpec::Tcp { host, port } => format!("tcp {}:{port}", host.as_deref().unwrap_or("-")),
+        ProbeSpec::Grpc { host, port, service } => {
+            format!("grpc {}:{port}/{service}", host.as_deref().unwrap_or("-"))
+        }
         other => format!("{other:?}"),
     }
 }
@@ -77,6 +80,11 @@ fn every_spelling_of_a_check_is_read() {
         ("{type: tcp}", "tcp -:8080"),
         ("{service: redis, http: /x}", "GET http://redis:6379/x [(200, 299)]"),
         ("{service: redis, tcp: 1}", "tcp redis:1"),
+        ("{grpc: 50051}", "grpc -:50051/"),
+        ("{grpc: {port: 50051, service: shop.Cart}}", "grpc -:50051/shop.Cart"),
+        ("{type: grpc, port: 50051}", "grpc -:50051/"),
+        ("{type: grpc}", "grpc -:8080/"),
+        ("{service: redis, grpc: 1}", "grpc redis:1/"),
         ("{test: curl -f http://localhost:8200/health}", "GET http://localhost:8200/health [(100, 399)]"),
     ] {
         assert_eq!(words(&only(text).probe), expected, "{text}");
@@ -321,7 +329,7 @@ fn a_check_must_say_what_it_checks() {
   a: {image: x, x-orch: {health_check: {http: /health}}}
   b: {image: x, x-orch: {health_check: {http: ':80/', tcp: 1}}}
   c: {image: x, x-orch: {health_check: {interval: 5s}}}
-  d: {image: x, x-orch: {health_check: {grpc: 50051}}}
+  d: {image: x, x-orch: {health_check: {grpc: {service: shop.Cart}}}}
   e: {image: x, x-orch: {health_check: {log: '('}}}
 "
     ), @r###"
@@ -349,15 +357,15 @@ error[missing-check]: this check does not say what to check
 4 |   c: {image: x, x-orch: {health_check: {interval: 5s}}}
   |                                        ^^^^^^^^^^^^^^
   |
-  = help: give it one of http, tcp, exec, test, log, container, service
+  = help: give it one of http, tcp, grpc, exec, test, log, container, service
 
-error[not-supported]: gRPC checks are not supported yet
- --> compose.yaml:5:41
+error[missing-port]: this check needs a port
+ --> compose.yaml:5:47
   |
-5 |   d: {image: x, x-orch: {health_check: {grpc: 50051}}}
-  |                                         ^^^^
+5 |   d: {image: x, x-orch: {health_check: {grpc: {service: shop.Cart}}}}
+  |                                               ^^^^^^^^^^^^^^^^^^^^ service d publishes and exposes no port
   |
-  = help: use `tcp: PORT`, or `exec` with grpc_health_probe where the image has it
+  = help: write `:PORT/path`, or give the check a `port`
 
 error[bad-pattern]: this is no regular expression
  --> compose.yaml:6:46
