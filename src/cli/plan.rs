@@ -24,6 +24,7 @@ pub(super) async fn run(invocation: &Invocation, args: &PlanArgs) -> Result<Exit
         Observed::default()
     } else {
         let engine = invocation.connect().await?;
+        up::refuse(&project, engine.info())?;
         let observed = engine.observe(&scope(&project)).await;
         observed.map_err(|error| CliError::engine("failed to list what the engine has", &error))?
     };

@@ -12,9 +12,10 @@ use super::{
     settings,
 };
 use crate::{
+    diagnostic::{Diagnostic, SourceMap, render_all},
     engine::{
         EngineInfo,
-        docker::{unsupported, unsupported_files},
+        docker::{hand_in_api_socket, refused, unsupported},
     },
     plan::{Recreate, UpOptions},
     project::Project,
@@ -33,7 +34,8 @@ const START_TIMEOUT: Duration = Duration::from_mins(5);
 pub(super) async fn run(invocation: &Invocation, args: &UpArgs) -> Result<Exit, CliError> {
     let project = project(invocation, args)?;
     let engine = invocation.connect().await?;
-    let warnings = ignored(&project, engine.info());
+    refuse(&project, engine.info())?;
+    let warnings = unsupported(&project, engine.info());
     let project = Arc::new(project);
     let watch = !args.returns_when_ready() && !args.no_start;
     let logs = LogStyle {
@@ -87,6 +89,8 @@ pub(super) async fn run(invocation: &Invocation, args: &UpArgs) -> Result<Exit, 
 pub(super) fn project(invocation: &Invocation, args: &UpArgs) -> Result<Project, CliError> {
     let mut project = invocation.load(&invocation.load_options(&args.services))?;
     project.apply_default_platform();
+    hand_in_api_socket(&mut project, &invocation.connect_options().config_dir)
+        .map_err(|error| CliError::engine("failed to hand in the engine's socket", &error))?;
     for scale in &args.scale {
         let service = project.services.get_mut(&scale.service);
         let service =
@@ -166,8 +170,16 @@ fn hidden(project: &Project, args: &UpArgs) -> BTreeSet<String> {
     project.services.keys().filter(|name| !shown(name)).cloned().collect()
 }
 
-/// Attributes that the files give and that nothing acts on.
-fn ignored(project: &Project, info: &EngineInfo) -> Vec<String> {
-    let of = |service| unsupported(service, info).into_iter().chain(unsupported_files(project, service));
-    project.services.values().flat_map(of).collect()
+/// Refuses a project with containers that this engine cannot make, before anything is changed.
+///
+/// # Errors
+///
+/// There is one; the error names every service.
+pub(super) fn refuse(project: &Project, info: &EngineInfo) -> Result<(), CliError> {
+    let faults = refused(project, info).into_iter().map(|why| Diagnostic::error("not-possible-here", why));
+    let faults: Vec<Diagnostic> = faults.collect();
+    if faults.is_empty() {
+        return Ok(());
+    }
+    Err(CliError::files(render_all(&faults, &SourceMap::default(), false)))
 }

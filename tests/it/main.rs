@@ -7,6 +7,8 @@ mod contract;
 mod docker;
 mod docker_engine;
 mod examples;
+mod inspect_old_api;
+mod inspect_parity;
 mod probes;
 mod random;
 mod scenarios;

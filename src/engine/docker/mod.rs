@@ -7,6 +7,7 @@
 //!
 //! Entry point is [`DockerEngine::connect`].
 
+mod api_socket;
 mod build;
 mod connect;
 mod context;
@@ -22,6 +23,7 @@ mod logs;
 mod observe;
 mod timestamp;
 
+pub use api_socket::hand_in_api_socket;
 pub use context::ConnectOptions;
-pub use create::{file_uploads, unsupported, unsupported_files};
+pub use create::{file_uploads, refused, unsupported};
 pub use engine::DockerEngine;

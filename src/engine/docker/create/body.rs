@@ -27,7 +27,7 @@ pub(in crate::engine::docker) fn creation(
     let service = request.service;
     let interactive = request.oneoff.as_ref().is_some_and(|o| o.interactive);
     let placement = networks::placement(request, info)?;
-    let exposed = exposed_ports(service)?;
+    let exposed = exposed_ports(service);
     let body = ContainerCreateBody {
         hostname: service.hostname.clone(),
         domainname: service.domainname.clone(),
@@ -70,27 +70,18 @@ fn environment(service: &Service, proxies: &[(String, String)]) -> Option<Vec<St
         Some(value) => format!("{key}={value}"),
         None => key.clone(),
     });
-    let socket = service.use_api_socket && !service.environment.contains_key("DOCKER_CONFIG");
-    let api_socket = socket.then(|| "DOCKER_CONFIG=/run/secrets/docker".to_owned());
-    let all: Vec<String> = from_proxies.chain(own).chain(api_socket).collect();
+    let all: Vec<String> = from_proxies.chain(own).collect();
     (!all.is_empty()).then_some(all)
 }
 
-/// The targets of published ports and what `expose` names, as `port/protocol`.
-fn exposed_ports(service: &Service) -> Result<Vec<String>, EngineError> {
-    let mut ports: Vec<String> = Vec::new();
-    for entry in &service.expose {
-        let (range, protocol) = entry.split_once('/').unwrap_or((entry, "tcp"));
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (Ok(first), Ok(last)) = (first.trim().parse::<u16>(), last.trim().parse::<u16>()) else {
-            return Err(invalid(service, &format!("`expose: {entry}` is no port or range of ports")));
-        };
-        ports.extend((first..=last).map(|port| format!("{port}/{}", protocol.to_ascii_lowercase())));
-    }
-    ports.extend(service.ports.iter().filter_map(super::host::port_key));
+/// The targets of published ports, and what `expose` says as the file has it. Compose 5 takes ranges apart there and
+/// adds `/tcp`; Compose 2.40 does not, and the engine understands both.
+fn exposed_ports(service: &Service) -> Vec<String> {
+    let published = service.ports.iter().filter_map(super::host::port_key);
+    let mut ports: Vec<String> = service.expose.iter().cloned().chain(published).collect();
     ports.sort();
     ports.dedup();
-    Ok(ports)
+    ports
 }
 
 /// The container's own health check; `None`: the image's.

@@ -2,8 +2,11 @@
 
 use bollard::models::{DeviceMapping, DeviceRequest};
 
-use super::host::map;
-use crate::project::{self, Service};
+use super::{host::map, needs};
+use crate::{
+    engine::{EngineError, EngineInfo},
+    project::{self, Service},
+};
 
 /// Whether a device is a name of the Container Device Interface, such as `vendor.com/class=name`.
 fn is_cdi(device: &project::DeviceMapping) -> bool {
@@ -29,13 +32,14 @@ pub(super) fn mappings(service: &Service) -> Vec<DeviceMapping> {
 }
 
 /// Reservations, then CDI names, then `gpus`.
-pub(super) fn requests(service: &Service) -> Vec<DeviceRequest> {
+pub(super) fn requests(service: &Service, info: &EngineInfo) -> Result<Vec<DeviceRequest>, EngineError> {
     let reserved = service.deploy.as_ref().and_then(|d| d.resources.reservations.as_ref());
     let reserved = reserved.map_or(&[][..], |r| r.devices.as_slice());
     let mut requests: Vec<DeviceRequest> = reserved.iter().map(|r| request(r, None)).collect();
     let names: Vec<String> =
         service.devices.iter().filter(|d| is_cdi(d)).filter_map(|d| d.source.clone()).collect();
     if !names.is_empty() {
+        needs(service, info, &format!("devices: {} (a CDI name)", names[0]), (1, 44))?;
         requests.push(DeviceRequest {
             driver: Some("cdi".to_owned()),
             device_ids: Some(names),
@@ -43,16 +47,15 @@ pub(super) fn requests(service: &Service) -> Vec<DeviceRequest> {
         });
     }
     requests.extend(service.gpus.iter().map(|r| request(r, Some("gpu"))));
-    requests
+    Ok(requests)
 }
 
 /// Without count and IDs, all devices are meant.
 fn request(wanted: &project::DeviceRequest, further: Option<&str>) -> DeviceRequest {
     let count = wanted.count.or_else(|| wanted.device_ids.is_empty().then_some(-1));
-    let mut capabilities = wanted.capabilities.clone();
-    if let Some(further) = further.filter(|f| !capabilities.iter().any(|c| c == f)) {
-        capabilities.push(further.to_owned());
-    }
+    // Compose adds it to a list that has it, too.
+    let capabilities = wanted.capabilities.iter().map(String::as_str).chain(further);
+    let capabilities = capabilities.map(str::to_owned).collect();
     DeviceRequest {
         driver: wanted.driver.clone(),
         count,

@@ -99,7 +99,8 @@ pub fn file_uploads(project: &Project, service: &Service) -> Result<Vec<FileUplo
             (None, None, Some(content)) => content.clone(),
             (Some(_), ..) | (None, None, None) => continue,
         };
-        if content.is_empty() && kind == Kind::Config {
+        // As Compose: what is empty is not written.
+        if content.is_empty() {
             continue;
         }
         let name = reference.source.as_deref().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! `HostConfig`: resources, namespaces, restart policy, ports.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use bollard::models::{
     HostConfig, HostConfigCgroupnsModeEnum, HostConfigIsolationEnum, HostConfigLogConfig, PortBinding,
@@ -34,8 +34,8 @@ pub(super) fn host_config(
         port_bindings: Some(port_bindings(service)),
         restart_policy: if request.oneoff.is_some() { None } else { restart_policy(service)? },
         auto_remove: request.oneoff.as_ref().filter(|o| o.auto_remove).map(|_| true),
-        cap_add: list(service.cap_add.iter().map(|c| capability(c)).collect()),
-        cap_drop: list(service.cap_drop.iter().map(|c| capability(c)).collect()),
+        cap_add: list(capabilities(&service.cap_add)),
+        cap_drop: list(capabilities(&service.cap_drop)),
         cgroupns_mode: cgroup_mode(service)?,
         cgroup_parent: service.cgroup_parent.clone(),
         dns: list(service.dns.clone()),
@@ -67,7 +67,8 @@ pub(super) fn host_config(
         uts_mode: service.uts.clone(),
         ..HostConfig::default()
     };
-    Ok(resources(service, host))
+    let device_requests = list(devices::requests(service, info)?);
+    Ok(resources(service, HostConfig { device_requests, ..host }))
 }
 
 /// Limits and devices; `deploy.resources` wins over its twins at the top of the service.
@@ -128,7 +129,6 @@ fn resources(service: &Service, host: HostConfig) -> HostConfig {
         ),
         devices: list(devices::mappings(service)),
         device_cgroup_rules: list(service.device_cgroup_rules.clone()),
-        device_requests: list(devices::requests(service)),
         ..host
     }
 }
@@ -157,10 +157,13 @@ fn throttle(devices: &[ThrottleDevice]) -> Option<Vec<bollard::models::ThrottleD
     )
 }
 
-/// The full name that the Docker client sends: `NET_ADMIN` is `CAP_NET_ADMIN`.
-fn capability(name: &str) -> String {
-    let upper = name.to_ascii_uppercase();
-    if upper == "ALL" || upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") }
+/// The full names that the Docker client sends, each once and in order: `NET_ADMIN` is `CAP_NET_ADMIN`.
+fn capabilities(names: &[String]) -> Vec<String> {
+    let full = |name: &String| {
+        let upper = name.to_ascii_uppercase();
+        if upper == "ALL" || upper.starts_with("CAP_") { upper } else { format!("CAP_{upper}") }
+    };
+    names.iter().map(full).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// `path` or `path:options`.

@@ -31,7 +31,7 @@ pub(super) fn container_labels(request: &ContainerRequest<'_>) -> HashMap<String
     }
     set("config-hash", request.config_hash.clone());
     set("image", request.image_id.clone());
-    set("depends_on", depends_on(service));
+    set("depends_on", depends_on(project, service));
     if let Some(replaced) = &request.replaces {
         set("replace", replaced.clone());
     }
@@ -45,11 +45,13 @@ pub(super) fn container_labels(request: &ContainerRequest<'_>) -> HashMap<String
     labels
 }
 
-/// `dependency:condition:restart`, separated by commas; empty without dependencies.
-fn depends_on(service: &Service) -> String {
+/// `dependency:condition:restart`, separated by commas; empty without dependencies. An optional one on a service that
+/// no active profile has is none.
+fn depends_on(project: &Project, service: &Service) -> String {
     let entries: Vec<String> = service
         .depends_on
         .iter()
+        .filter(|(name, _)| project.services.contains_key(*name))
         .map(|(name, dependency)| {
             let condition = match dependency.condition {
                 Condition::ServiceStarted => "service_started",

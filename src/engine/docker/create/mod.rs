@@ -17,10 +17,11 @@ mod security;
 mod unsupported;
 
 pub use files::file_uploads;
-pub use unsupported::{unsupported, unsupported_files};
+pub use gate::refused;
+pub use unsupported::unsupported;
 
 pub(super) use body::creation;
-use gate::{invalid, needs};
+use gate::{invalid, needs, newer};
 pub(super) use labels::{network_labels, volume_labels};
 pub(super) use networks::endpoint;
 

@@ -13,9 +13,6 @@ use crate::{
     project::{BindOptions, Project, Service, ServiceMount, VolumeOptions},
 };
 
-/// The socket that `use_api_socket` hands in.
-const API_SOCKET: &str = "/var/run/docker.sock";
-
 /// What a container mounts.
 #[derive(Debug, Default)]
 pub(super) struct Mounts {
@@ -41,9 +38,6 @@ pub(super) fn mounts(request: &ContainerRequest<'_>, info: &EngineInfo) -> Resul
         } else {
             result.mounts.push(mount(project, service, volume, info)?);
         }
-    }
-    if service.use_api_socket && taken.insert(API_SOCKET) {
-        result.binds.push(format!("{API_SOCKET}:{API_SOCKET}:rw"));
     }
     result.mounts.extend(request.inherited.iter().map(|volume| Mount {
         typ: Some(MountType::VOLUME),

@@ -114,12 +114,17 @@ fn a_plain_service_sends_little() {
 fn labels_tell_what_is_whose() {
     let mut project = project();
     project.environment_files = vec![PathBuf::from("/src/p/.env.ci")];
+    for name in ["a", "db"] {
+        project.services.insert(name.to_owned(), service());
+    }
     let mut service = service();
     service.labels =
         [("mine".to_owned(), "1".to_owned()), ("com.docker.compose.project".to_owned(), "theirs".to_owned())]
             .into();
     let healthy = Dependency { condition: Condition::ServiceHealthy, restart: true, ..Dependency::default() };
-    service.depends_on = [("a".to_owned(), Dependency::default()), ("db".to_owned(), healthy)].into();
+    service.depends_on = [("a", Dependency::default()), ("db", healthy), ("disabled", Dependency::default())]
+        .map(|(name, dependency)| (name.to_owned(), dependency))
+        .into();
     let mut request = request(&project, &service);
     request.number = 3;
     request.replaces = text("web-3");
@@ -158,7 +163,7 @@ fn the_process_is_as_the_service_says() {
     body.as_object_mut()
         .expect("an object")
         .retain(|key, _| key != "HostConfig" && key != "NetworkingConfig");
-    insta::assert_snapshot!(body, @r#"{"AttachStderr":true,"AttachStdin":false,"AttachStdout":true,"Cmd":["run","--fast"],"Entrypoint":[],"Env":["A=1","FROM_HOST"],"ExposedPorts":{"53/udp":{},"7000/tcp":{},"7001/tcp":{}},"Healthcheck":{"Interval":1000000000,"Retries":2,"StartInterval":100000000,"StartPeriod":3000000000,"Test":["CMD-SHELL","true"]},"Hostname":"h","Image":"nginx","OpenStdin":true,"StopSignal":"SIGQUIT","StopTimeout":1,"Tty":true,"User":"1000:1000","WorkingDir":"/app"}"#);
+    insta::assert_snapshot!(body, @r#"{"AttachStderr":true,"AttachStdin":false,"AttachStdout":true,"Cmd":["run","--fast"],"Entrypoint":[],"Env":["A=1","FROM_HOST"],"ExposedPorts":{"53/udp":{},"7000-7001":{}},"Healthcheck":{"Interval":1000000000,"Retries":2,"StartInterval":100000000,"StartPeriod":3000000000,"Test":["CMD-SHELL","true"]},"Hostname":"h","Image":"nginx","OpenStdin":true,"StopSignal":"SIGQUIT","StopTimeout":1,"Tty":true,"User":"1000:1000","WorkingDir":"/app"}"#);
 }
 
 #[test]
@@ -232,7 +237,7 @@ fn host_settings_are_mapped() {
     service.tmpfs = list(&["/run", "/tmp:size=1m,mode=755"]);
     service.userns_mode = text("host");
     service.volumes_from = list(&["abc:ro", "container:def"]);
-    insta::assert_snapshot!(host(&service), @r#"{"Annotations":{"a":"1"},"CapAdd":["CAP_NET_ADMIN","ALL"],"CapDrop":["CAP_CHOWN"],"CgroupnsMode":"host","Dns":["1.1.1.1"],"DnsOptions":["ndots:1"],"DnsSearch":["corp"],"ExtraHosts":["h:10.0.0.1","h:::1"],"GroupAdd":["7"],"Init":false,"IpcMode":"container:abc","LogConfig":{"Config":{"max-size":"1m"},"Type":"json-file"},"PidMode":"host","Privileged":true,"ReadonlyRootfs":true,"RestartPolicy":{"MaximumRetryCount":3,"Name":"on-failure"},"Runtime":"runc","Sysctls":{"net.core.somaxconn":"1024"},"Tmpfs":{"/run":"","/tmp":"size=1m,mode=755"},"UsernsMode":"host","VolumesFrom":["abc","def"]}"#);
+    insta::assert_snapshot!(host(&service), @r#"{"Annotations":{"a":"1"},"CapAdd":["ALL","CAP_NET_ADMIN"],"CapDrop":["CAP_CHOWN"],"CgroupnsMode":"host","Dns":["1.1.1.1"],"DnsOptions":["ndots:1"],"DnsSearch":["corp"],"ExtraHosts":["h:10.0.0.1","h:::1"],"GroupAdd":["7"],"Init":false,"IpcMode":"container:abc","LogConfig":{"Config":{"max-size":"1m"},"Type":"json-file"},"PidMode":"host","Privileged":true,"ReadonlyRootfs":true,"RestartPolicy":{"MaximumRetryCount":3,"Name":"on-failure"},"Runtime":"runc","Sysctls":{"net.core.somaxconn":"1024"},"Tmpfs":{"/run":"","/tmp":"size=1m,mode=755"},"UsernsMode":"host","VolumesFrom":["abc","def"]}"#);
 }
 
 #[test]
@@ -420,7 +425,8 @@ fn with_files() -> (Project, Service) {
 
 #[test]
 fn secret_files_are_bound_and_values_are_uploaded() {
-    let (project, mut service) = with_files();
+    let (mut project, mut service) = with_files();
+    project.services.insert("web".to_owned(), service.clone());
     assert_eq!(
         body_of(&project, &service)["HostConfig"]["Mounts"],
         json!([{"BindOptions": {}, "ReadOnly": true, "Source": "/src/p/key.pem", "Target": "/run/secrets/key", "Type": "bind"}])
@@ -434,7 +440,7 @@ fn secret_files_are_bound_and_values_are_uploaded() {
         .collect();
     assert_eq!(told, ["/run/secrets/t 440 Some(7) hush", "/etc/app.conf 444 None a=1"]);
     assert_eq!(
-        unsupported_files(&project, &service),
+        unsupported(&project, &engine("1.51")),
         [
             "service `web`: ignoring uid, gid and mode of secret `key`: it is a file of the host and keeps its own"
         ]
@@ -537,7 +543,7 @@ fn old_engines_are_named_where_they_cannot_follow() {
     });
     assert_eq!(
         refused(&check, "1.43"),
-        "service `web`: healthcheck.start_interval needs Engine API 1.44 or newer; this engine speaks 1.43"
+        "service `web`: healthcheck.start_interval needs Engine API 1.44 (Docker Engine 25.0) or newer; this engine speaks 1.43"
     );
     let mut image = service();
     image.volumes = vec![ServiceMount { r#type: "image".to_owned(), ..ServiceMount::default() }];
@@ -560,11 +566,24 @@ fn old_engines_are_named_where_they_cannot_follow() {
         ..ServiceMount::default()
     }];
     assert!(refused(&recursive, "1.43").contains("1.44"));
+    let mut device = service();
+    let name = text("vendor.test/class=one");
+    device.devices = vec![DeviceMapping { source: name.clone(), target: name, ..DeviceMapping::default() }];
+    assert!(
+        refused(&device, "1.43")
+            .contains("devices: vendor.test/class=one (a CDI name) needs Engine API 1.44")
+    );
 }
 
 #[test]
 fn what_is_ignored_is_said() {
-    assert!(unsupported(&service(), &engine("1.51")).is_empty());
+    let ignored = |service: &Service, api: &str| {
+        let mut project = project();
+        project.services.insert("web".to_owned(), service.clone());
+        project.networks["back"].enable_ipv4 = Some(true);
+        unsupported(&project, &engine(api)).join("\n")
+    };
+    assert_eq!(ignored(&service(), "1.51"), "");
     let mut service = on_two_networks();
     let address = ServiceNetwork { mac_address: text("02:00:00:00:00:02"), ..ServiceNetwork::default() };
     service.networks["default"] = Some(address);
@@ -575,12 +594,33 @@ fn what_is_ignored_is_said() {
         placement: Placement { constraints: list(&["node.role==worker"]), ..Placement::default() },
         ..Deploy::default()
     });
-    insta::assert_snapshot!(unsupported(&service, &engine("1.41")).join("\n"), @r#"
+    insta::assert_snapshot!(ignored(&service, "1.41"), @r#"
 service `web`: ignoring credential_spec: Compose does not hand it to the engine
 service `web`: ignoring deploy.mode: only swarm honours it
 service `web`: ignoring deploy.placement: only swarm honours it
-service `web`: ignoring annotations: it needs Engine API 1.43, this engine speaks 1.41
-service `web`: ignoring mac_address of further networks: it needs Engine API 1.44, this engine speaks 1.41
-service `web`: ignoring networks.gw_priority: it needs Engine API 1.48, this engine speaks 1.41
+service `web`: ignoring annotations: it needs Engine API 1.43 (Docker Engine 24.0) or newer; this engine speaks 1.41
+service `web`: ignoring mac_address of further networks: it needs Engine API 1.44 (Docker Engine 25.0) or newer; this engine speaks 1.41
+service `web`: ignoring networks.gw_priority: it needs Engine API 1.48 (Docker Engine 28.0) or newer; this engine speaks 1.41
+network `back`: ignoring enable_ipv4: it needs Engine API 1.48 (Docker Engine 28.0) or newer; this engine speaks 1.41
 "#);
+}
+
+#[test]
+fn a_project_is_refused_for_every_service_that_is_wanted() {
+    let mut wrong = service();
+    wrong.restart = text("sometimes");
+    let mut project = project();
+    for (name, scale) in [("one", None), ("two", Some(2)), ("none", Some(0))] {
+        let service = Service { name: name.to_owned(), scale, ..wrong.clone() };
+        project.services.insert(name.to_owned(), service);
+    }
+    let socket = Service { name: "socket".to_owned(), use_api_socket: true, ..service() };
+    project.services.insert("socket".to_owned(), socket);
+    let told = |os: &str| {
+        let engine = EngineInfo { os: os.to_owned(), ..engine("1.51") };
+        let told = super::refused(&project, &engine);
+        told.iter().map(|why| why.split_once(':').expect("a service").0.to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(told("linux"), ["service `one`", "service `two`"]);
+    assert_eq!(told("windows"), ["service `one`", "service `two`", "service `socket`"]);
 }

@@ -1,13 +1,19 @@
 //! What a file says and the engine ignores, in sentences for the user.
 
-use super::{files::bound_with_owner, mounts::bind_is_plain, networks::by_priority};
+use super::{files::bound_with_owner, mounts::bind_is_plain, networks::by_priority, newer};
 use crate::{
     engine::EngineInfo,
     project::{Project, Service},
 };
 
-/// One sentence for each attribute of the service that has no effect on this engine.
-pub fn unsupported(service: &Service, info: &EngineInfo) -> Vec<String> {
+/// One sentence for each attribute of the project that has no effect on this engine.
+pub fn unsupported(project: &Project, info: &EngineInfo) -> Vec<String> {
+    let of = |service| of_service(service, info).into_iter().chain(of_files(project, service));
+    let services = project.services.values().flat_map(of);
+    services.chain(of_networks(project, info)).collect()
+}
+
+fn of_service(service: &Service, info: &EngineInfo) -> Vec<String> {
     let mut found = Vec::new();
     let mut say = |holds: bool, attribute: &str, why: &str| {
         if holds {
@@ -15,11 +21,6 @@ pub fn unsupported(service: &Service, info: &EngineInfo) -> Vec<String> {
         }
     };
     say(service.credential_spec.is_some(), "credential_spec", "Compose does not hand it to the engine");
-    say(
-        service.use_api_socket,
-        "the credentials of use_api_socket",
-        "the socket is handed in, the registries' credentials are not",
-    );
     let mode = |v: &String| v.ends_with(":ro") || v.ends_with(":rw");
     say(
         service.volumes_from.iter().any(mode),
@@ -50,8 +51,8 @@ pub fn unsupported(service: &Service, info: &EngineInfo) -> Vec<String> {
     found
 }
 
-/// One sentence for each secret and config whose owner or mode has no effect, because its file is bound as it is.
-pub fn unsupported_files(project: &Project, service: &Service) -> Vec<String> {
+/// Secrets and configs whose owner or mode has no effect, because their file is bound as it is.
+fn of_files(project: &Project, service: &Service) -> Vec<String> {
     bound_with_owner(project, service)
         .map(|what| {
             format!(
@@ -59,6 +60,16 @@ pub fn unsupported_files(project: &Project, service: &Service) -> Vec<String> {
                 service.name
             )
         })
+        .collect()
+}
+
+/// What the engine is too old for in networks that it is to make.
+fn of_networks(project: &Project, info: &EngineInfo) -> Vec<String> {
+    let ignored =
+        project.networks.iter().filter(|(_, network)| !network.external && network.enable_ipv4.is_some());
+    let ignored = ignored.filter(|_| !info.api_at_least(1, 48));
+    ignored
+        .map(|(key, _)| format!("network `{key}`: ignoring enable_ipv4: it needs {}", newer((1, 48), info)))
         .collect()
 }
 
@@ -105,16 +116,17 @@ fn old_engine(service: &Service, info: &EngineInfo, found: &mut Vec<String>) {
         .volumes
         .iter()
         .any(|m| m.bind.as_ref().is_some_and(|b| b.create_host_path) && !bind_is_plain(m.bind.as_ref()));
-    for (holds, attribute, (major, minor)) in [
+    for (holds, attribute, api) in [
         (!service.annotations.is_empty(), "annotations", (1, 43)),
         (created, "bind.create_host_path", (1, 42)),
         (mac, "mac_address of further networks", (1, 44)),
         (networks().any(|n| n.gw_priority.is_some()), "networks.gw_priority", (1, 48)),
     ] {
-        if holds && !info.api_at_least(major, minor) {
+        if holds && !info.api_at_least(api.0, api.1) {
             found.push(format!(
-                "service `{}`: ignoring {attribute}: it needs Engine API {major}.{minor}, this engine speaks {}",
-                service.name, info.api_version
+                "service `{}`: ignoring {attribute}: it needs {}",
+                service.name,
+                newer(api, info)
             ));
         }
     }
