@@ -440,6 +440,13 @@ pub struct Build {
     pub extensions: Extensions,
 }
 
+impl Build {
+    /// Services whose images it is built from, by `additional_contexts`.
+    pub fn bases(&self) -> impl Iterator<Item = &str> {
+        self.additional_contexts.values().filter_map(|source| source.strip_prefix("service:"))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Develop {
     #[serde(skip_serializing_if = "Vec::is_empty")]

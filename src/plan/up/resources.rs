@@ -4,7 +4,7 @@ use super::Builder;
 use crate::{
     diagnostic::Diagnostic,
     plan::{Action, Cause, StepId},
-    project::Service,
+    project::{Build, Service},
 };
 
 impl Builder<'_> {
@@ -61,6 +61,11 @@ impl Builder<'_> {
 
     /// The step that gets a service's image, where one is needed.
     pub(super) fn image(&mut self, service: &Service) -> Option<StepId> {
+        self.image_within(service, &[])
+    }
+
+    /// `within`: the services whose builds take this one's image.
+    fn image_within(&mut self, service: &Service, within: &[&str]) -> Option<StepId> {
         let image = self.project.image_name(service);
         if let Some(id) = self.images.get(&image) {
             return Some(*id);
@@ -74,7 +79,11 @@ impl Builder<'_> {
             project.services.values().find(builds).unwrap_or(service)
         };
         let (action, cause) = self.image_action(owner, &image)?;
-        let id = self.plain(action, cause, Vec::new(), None);
+        let within = [within, &[owner.name.as_str()]].concat();
+        let bases = owner.build.iter().flat_map(Build::bases).filter(|base| !within.contains(base));
+        let bases = bases.filter_map(|base| project.services.get(base));
+        let after = bases.filter_map(|base| self.image_within(base, &within)).collect();
+        let id = self.plain(action, cause, after, None);
         self.images.insert(image, id);
         Some(id)
     }
