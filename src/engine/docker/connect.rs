@@ -9,6 +9,10 @@ use http::{HeaderValue, Request, Uri, uri::PathAndQuery};
 use http_body_util::BodyExt;
 use serde_json::Value;
 
+mod ssh;
+mod tls;
+mod transport;
+
 use super::{
     context::{CliConfig, ConnectOptions, Target, resolve},
     error::{classify, within},
@@ -77,15 +81,14 @@ fn open(target: &Target) -> Result<Docker, EngineError> {
     // The second of two callers finds it installed, which is just as well.
     let _installed = rustls::crypto::ring::default_provider().install_default();
     let (host, version) = (target.host.as_str(), API_DEFAULT_VERSION);
-    let docker = match (&target.tls, host.split_once("://").map(|(scheme, _)| scheme)) {
-        (Some(tls), _) => {
-            Docker::connect_with_ssl(host, &tls.key, &tls.cert, &tls.ca, BOLLARD_LIMIT, version)
+    match (&target.tls, host.split_once("://")) {
+        (Some(tls), Some((_, address))) => tls::connect(address, tls, BOLLARD_LIMIT),
+        (None, Some(("unix", _))) => {
+            Docker::connect_with_unix(host, BOLLARD_LIMIT, version).map_err(classify)
         }
-        (None, Some("unix")) => Docker::connect_with_unix(host, BOLLARD_LIMIT, version),
-        (None, Some("ssh")) => Docker::connect_with_ssh(host, BOLLARD_LIMIT, version, None),
-        (None, _) => Docker::connect_with_http(host, BOLLARD_LIMIT, version),
-    };
-    docker.map_err(classify)
+        (None, Some(("ssh", _))) => ssh::connect(host, BOLLARD_LIMIT),
+        _ => Docker::connect_with_http(host, BOLLARD_LIMIT, version).map_err(classify),
+    }
 }
 
 /// The API version that both sides speak; `wanted` is `DOCKER_API_VERSION`, taken at its word.

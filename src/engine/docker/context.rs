@@ -45,12 +45,14 @@ impl ConnectOptions {
     }
 }
 
-/// The files of a TLS connection with verification.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct TlsFiles {
-    pub(super) ca: PathBuf,
-    pub(super) cert: PathBuf,
-    pub(super) key: PathBuf,
+/// A TLS connection.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Tls {
+    /// Who the engine has to be certified by; `None`: whoever answers is taken for it.
+    pub(super) ca: Option<PathBuf>,
+    /// The certificate that is shown to the engine, and its key.
+    pub(super) cert: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
 }
 
 /// The engine that is meant.
@@ -60,7 +62,7 @@ pub(super) struct Target {
     pub(super) context: String,
     /// `unix://…`, `tcp://…` or `ssh://…`.
     pub(super) host: String,
-    pub(super) tls: Option<TlsFiles>,
+    pub(super) tls: Option<Tls>,
 }
 
 impl Target {
@@ -73,9 +75,9 @@ impl Target {
         }
         flags.extend(["--host".to_owned(), self.host.clone()]);
         if let Some(tls) = &self.tls {
-            flags.push("--tlsverify".to_owned());
+            flags.push(if tls.ca.is_some() { "--tlsverify" } else { "--tls" }.to_owned());
             for (flag, file) in [("--tlscacert", &tls.ca), ("--tlscert", &tls.cert), ("--tlskey", &tls.key)] {
-                flags.extend([flag.to_owned(), file.display().to_string()]);
+                flags.extend(file.iter().flat_map(|file| [flag.to_owned(), file.display().to_string()]));
             }
         }
         flags
@@ -187,17 +189,12 @@ fn default_context(options: &ConnectOptions) -> Result<Target, EngineError> {
     let host = options.host.as_deref().or_else(|| options.variable("DOCKER_HOST")).unwrap_or(DEFAULT_HOST);
     let host = parse_host(host, wanted)?;
     let encrypted = wanted && host.starts_with("tcp://");
-    if encrypted && !verify {
-        return Err(invalid(format!(
-            "TLS without verification (`--tls`) is not supported for {host}: use `--tlsverify` with the engine's CA file"
-        )));
-    }
     let dir = options.variable("DOCKER_CERT_PATH").map_or_else(|| options.config_dir.clone(), PathBuf::from);
-    let file = |given: &Option<PathBuf>, name: &str| given.clone().unwrap_or_else(|| dir.join(name));
-    let tls = encrypted.then(|| TlsFiles {
-        ca: file(&options.tls_ca_cert, "ca.pem"),
-        cert: file(&options.tls_cert, "cert.pem"),
-        key: file(&options.tls_key, "key.pem"),
+    let own = |given: &Option<PathBuf>, name: &str| given.clone().or_else(|| existing(dir.join(name)));
+    let tls = encrypted.then(|| Tls {
+        ca: verify.then(|| options.tls_ca_cert.clone().unwrap_or_else(|| dir.join("ca.pem"))),
+        cert: own(&options.tls_cert, "cert.pem"),
+        key: own(&options.tls_key, "key.pem"),
     });
     Ok(Target { context: "default".to_owned(), host, tls })
 }
@@ -221,19 +218,19 @@ fn stored_context(options: &ConnectOptions, name: &str) -> Result<Target, Engine
         .filter(|e| !e.host.is_empty())
         .ok_or_else(|| invalid(format!("Docker context `{name}` names no Docker endpoint")))?;
     let dir = store.join("tls").join(&digest).join("docker");
-    let encrypted = dir.join("ca.pem").is_file() || dir.join("cert.pem").is_file();
+    let skip = endpoint.skip_tls_verify;
+    let encrypted = skip || dir.join("ca.pem").is_file() || dir.join("cert.pem").is_file();
     let host = parse_host(&endpoint.host, encrypted)?;
-    if endpoint.skip_tls_verify && host.starts_with("tcp://") {
-        return Err(invalid(format!(
-            "Docker context `{name}` skips TLS verification, which is not supported: give it the engine's CA file"
-        )));
-    }
-    let tls = (encrypted && host.starts_with("tcp://")).then(|| TlsFiles {
-        ca: dir.join("ca.pem"),
-        cert: dir.join("cert.pem"),
-        key: dir.join("key.pem"),
+    let tls = (encrypted && host.starts_with("tcp://")).then(|| Tls {
+        ca: (!skip).then(|| dir.join("ca.pem")),
+        cert: existing(dir.join("cert.pem")),
+        key: existing(dir.join("key.pem")),
     });
     Ok(Target { context: name.to_owned(), host, tls })
+}
+
+fn existing(path: PathBuf) -> Option<PathBuf> {
+    path.is_file().then_some(path)
 }
 
 /// Brings a host to `scheme://address`, with the port that Docker assumes.
@@ -336,7 +333,13 @@ mod tests {
         o.config_dir = dir.path().to_owned();
         o.context = Some("tls".to_owned());
         let target = resolve(&o, &CliConfig::default()).expect("a target");
-        assert!(target.tls.as_ref().expect("TLS").ca.ends_with("docker/ca.pem"));
+        assert!(
+            target
+                .tls
+                .as_ref()
+                .and_then(|tls| tls.ca.as_ref())
+                .is_some_and(|ca| ca.ends_with("docker/ca.pem"))
+        );
         assert_eq!(target.cli_flags(Path::new("/c")), ["--config", "/c", "--context", "tls"]);
     }
 
@@ -354,7 +357,6 @@ mod tests {
         };
         assert!(message("nope").starts_with("there is no Docker context `nope` in DIR"));
         assert_eq!(message("empty"), "Docker context `empty` names no Docker endpoint");
-        assert!(message("loose").contains("skips TLS verification"));
         let mut both = options(&[]);
         both.context = Some("a".to_owned());
         both.host = Some("b".to_owned());
@@ -363,22 +365,41 @@ mod tests {
 
     #[test]
     fn tls_variables_choose_files_and_port() {
-        let o = options(&[
-            ("DOCKER_HOST", "tcp://box"),
-            ("DOCKER_TLS_VERIFY", "1"),
-            ("DOCKER_CERT_PATH", "/certs"),
-        ]);
-        let target = resolve(&o, &CliConfig::default()).expect("a target");
-        assert_eq!(target.host, "tcp://box:2376");
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().display().to_string();
+        let flags = |variables: &[(&str, &str)]| {
+            let mut o = options(
+                &[&[("DOCKER_HOST", "tcp://box"), ("DOCKER_CERT_PATH", path.as_str())], variables].concat(),
+            );
+            o.tls = variables.is_empty();
+            let target = resolve(&o, &CliConfig::default()).expect("a target");
+            assert_eq!(target.host, "tcp://box:2376");
+            target.cli_flags(Path::new("/c")).join(" ").replace(&path, "/certs")
+        };
+        let verify = [("DOCKER_TLS_VERIFY", "1")];
+        // A client's own certificate is a matter of the server's.
+        assert_eq!(flags(&verify), "--config /c --host tcp://box:2376 --tlsverify --tlscacert /certs/ca.pem");
+        for file in ["cert.pem", "key.pem"] {
+            fs::write(dir.path().join(file), "").expect("a file");
+        }
         assert_eq!(
-            target.cli_flags(Path::new("/c")).join(" "),
+            flags(&verify),
             "--config /c --host tcp://box:2376 --tlsverify --tlscacert /certs/ca.pem --tlscert /certs/cert.pem \
              --tlskey /certs/key.pem"
         );
-        assert!(
-            resolve(&options(&[("DOCKER_HOST", "tcp://box"), ("DOCKER_TLS", "1")]), &CliConfig::default())
-                .is_err()
-        );
+        let anybody =
+            "--config /c --host tcp://box:2376 --tls --tlscert /certs/cert.pem --tlskey /certs/key.pem";
+        assert_eq!(flags(&[("DOCKER_TLS", "1")]), anybody);
+        assert_eq!(flags(&[]), anybody);
+    }
+
+    #[test]
+    fn a_context_may_take_whoever_answers() {
+        let dir = store();
+        let mut o = options(&[("DOCKER_CONTEXT", "loose")]);
+        o.config_dir = dir.path().to_owned();
+        let target = resolve(&o, &CliConfig::default()).expect("a target");
+        assert_eq!((target.host.as_str(), target.tls), ("tcp://box:2376", Some(Tls::default())));
     }
 
     #[test]

@@ -76,6 +76,7 @@ struct Kept {
 }
 
 /// One registry's credentials; as the CLI writes them, name and password stand in `auth`.
+#[expect(clippy::struct_field_names, reason = "the keys of the CLI's configuration")]
 #[derive(Default, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct Auth {

@@ -37,6 +37,10 @@ pub(super) fn classify(error: Error) -> EngineError {
         Error::HyperLegacyError { err } if err.is_connect() => {
             EngineError::new(Kind::Unreachable, format!("cannot reach the Docker engine: {}", causes(err)))
         }
+        _ if never_connected(&error) => EngineError::new(
+            Kind::Unreachable,
+            format!("cannot reach the Docker engine: {}", innermost(&error)),
+        ),
         Error::HyperLegacyError { .. } | Error::HyperResponseError { .. } | Error::IOError { .. } => {
             EngineError::new(
                 Kind::Ambiguous,
@@ -46,12 +50,7 @@ pub(super) fn classify(error: Error) -> EngineError {
         Error::JsonDataError { .. } | Error::JsonSerdeError { .. } | Error::StrParseError { .. } => {
             EngineError::new(Kind::Failed, format!("the engine's answer cannot be read: {}", chain(&error)))
         }
-        Error::CertPathError { .. }
-        | Error::CertMultipleKeys { .. }
-        | Error::CertParseError { .. }
-        | Error::NoNativeCertsError { .. }
-        | Error::LoadNativeCertsErrors { .. }
-        | Error::URLParseError { .. }
+        Error::URLParseError { .. }
         | Error::InvalidURIError { .. }
         | Error::UnsupportedURISchemeError { .. } => EngineError::new(Kind::Invalid, chain(&error)),
         _ => EngineError::new(Kind::Failed, chain(&error)),
@@ -89,6 +88,21 @@ fn by_words(message: &str) -> Kind {
     } else {
         Kind::Failed
     }
+}
+
+/// Whether no connection came about, on a way of our own.
+fn never_connected(error: &Error) -> bool {
+    let says_so = |io: &std::io::Error| io.kind() == std::io::ErrorKind::NotConnected;
+    if let Error::IOError { err } = error {
+        return says_so(err);
+    }
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>()).any(says_so)
+}
+
+/// The last of the causes.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    error.source().map_or_else(|| error.to_string(), innermost)
 }
 
 /// What lies under an error of the HTTP client, whose own words say nothing to a user.

@@ -71,8 +71,8 @@ pub(super) fn seen(stack: &Stack) -> Seen {
             // Compose hashes the other container's ID.
             raw["Config"]["Labels"].as_object_mut().unwrap().remove("com.docker.compose.config-hash");
         }
-        let named = names.iter().fold(raw.to_string(), |text, (id, name)| text.replace(id, name));
-        let mut value: Value = serde_json::from_str(&named).unwrap();
+        let text = names.iter().fold(raw.to_string(), |text, (id, name)| text.replace(id, name));
+        let mut value: Value = serde_json::from_str(&text).unwrap();
         // What was asked for stands in `PortBindings`; here is what the engine gave.
         let ports = value.pointer_mut("/NetworkSettings/Ports").and_then(Value::as_object_mut);
         for binding in
