@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     engine::{BuildRequest, Engine, ProgressFn},
-    project::{Project, Service},
+    project::{Build, Project, Service},
     report::ProgressMode,
 };
 
@@ -75,13 +75,13 @@ pub(super) async fn build(invocation: &Invocation, args: &BuildArgs) -> Result<E
     let builds: Vec<_> = chosen(project, &args.services, args.with_dependencies)
         .filter_map(|service| Some((service, with_args(service.build.clone()?, args, invocation))))
         .collect();
-    let results: Vec<_> = futures::stream::iter(&builds)
-        .map(|(service, build)| async move {
+    for together in rounds(builds) {
+        let builds = futures::stream::iter(together).map(|(service, build)| async move {
             let image = project.image_name(service);
             let request = BuildRequest {
                 project,
                 service: &service.name,
-                build,
+                build: &build,
                 image: image.clone(),
                 platform: service.platform.clone(),
                 no_cache: args.no_cache,
@@ -99,14 +99,31 @@ pub(super) async fn build(invocation: &Invocation, args: &BuildArgs) -> Result<E
                 say(quiet, &format!("built    {image}"));
             }
             (image, result)
-        })
-        .buffer_unordered(at_once(invocation))
-        .collect()
-        .await;
-    for (image, result) in results {
-        result.map_err(|error| CliError::engine(format!("failed to build {image}"), &error))?;
+        });
+        let results: Vec<_> = builds.buffer_unordered(at_once(invocation)).collect().await;
+        for (image, result) in results {
+            result.map_err(|error| CliError::engine(format!("failed to build {image}"), &error))?;
+        }
     }
     Ok(Exit::Fine)
+}
+
+/// Builds that can be done together, after those whose images they are built from.
+fn rounds(mut left: Vec<(&Service, Build)>) -> Vec<Vec<(&Service, Build)>> {
+    let mut rounds = Vec::new();
+    while !left.is_empty() {
+        let names: Vec<&str> = left.iter().map(|(service, _)| service.name.as_str()).collect();
+        let waits = |build: &Build| build.bases().any(|base| names.contains(&base));
+        let (later, now): (Vec<_>, Vec<_>) = left.into_iter().partition(|(_, build)| waits(build));
+        if now.is_empty() {
+            // They wait for each other: the builder says what it lacks.
+            rounds.push(later);
+            break;
+        }
+        rounds.push(now);
+        left = later;
+    }
+    rounds
 }
 
 /// The project, with the named services and what they depend on.
@@ -133,11 +150,7 @@ fn chosen<'a>(
 }
 
 /// The file's build with `--build-arg` on top; a name alone takes its value from the environment.
-fn with_args(
-    mut build: crate::project::Build,
-    args: &BuildArgs,
-    invocation: &Invocation,
-) -> crate::project::Build {
+fn with_args(mut build: Build, args: &BuildArgs, invocation: &Invocation) -> Build {
     for arg in &args.build_args {
         let (name, value) = match arg.split_once('=') {
             Some((name, value)) => (name, Some(value.to_owned())),
@@ -187,12 +200,32 @@ mod tests {
             build_args: vec!["A=1=2".into(), "TOKEN".into(), "UNSET".into()],
             ..BuildArgs::default()
         };
-        let mut build = crate::project::Build::default();
+        let mut build = Build::default();
         build.args.insert("A".into(), Some("file".into()));
         let args = with_args(build, &args, &invocation).args;
         assert_eq!(args["A"].as_deref(), Some("1=2"));
         assert_eq!(args["TOKEN"].as_deref(), Some("t"));
         assert_eq!(args["UNSET"], None);
+    }
+
+    #[test]
+    fn an_image_is_built_after_those_it_is_built_from() {
+        let build = |bases: &[&str]| Build {
+            additional_contexts: bases.iter().map(|b| ((*b).to_owned(), format!("service:{b}"))).collect(),
+            ..Build::default()
+        };
+        let service = |name: &str| Service { name: name.to_owned(), ..Service::default() };
+        let services = ["top", "middle", "base", "alone"].map(service);
+        let order = |bases: [&[&str]; 4]| {
+            let builds = services.iter().zip(bases.map(build)).collect();
+            let names =
+                |round: Vec<(&Service, Build)>| round.into_iter().map(|(s, _)| s.name.clone()).collect();
+            rounds(builds).into_iter().map(names).collect::<Vec<Vec<String>>>()
+        };
+        let sorted = [vec!["base", "alone"], vec!["middle"], vec!["top"]];
+        assert_eq!(order([&["middle", "elsewhere"], &["base"], &[], &[]]), sorted);
+        let cycle = [vec!["base", "alone"], vec!["top", "middle"]];
+        assert_eq!(order([&["middle"], &["top"], &[], &[]]), cycle);
     }
 
     #[test]
