@@ -6,11 +6,13 @@
 mod images;
 mod inspect;
 mod lifecycle;
+mod run;
 mod values;
 
 pub use images::*;
 pub use inspect::*;
 pub use lifecycle::*;
+pub use run::*;
 pub use values::*;
 
 use std::path::PathBuf;
@@ -30,6 +32,7 @@ Examples:
   docker orch up -d                 Start everything and return when it is ready
   docker orch up --wait-timeout 60s Give up, and put things back, after a minute
   docker orch plan                  Show what `up` would do, and why
+  docker orch run --rm web sh       Run a command beside `web`, with all it depends on
   docker orch health                Run every health check once
   docker orch down                  Stop and remove the project, keep its volumes
 
@@ -194,6 +197,8 @@ pub enum Command {
     Start(StartArgs),
     /// Restart containers
     Restart(RestartArgs),
+    /// Run a command in a container of its own, with all that the service depends on
+    Run(Box<RunArgs>),
     /// Show what `up` would do, and why
     Plan(PlanArgs),
     /// List containers
@@ -237,7 +242,7 @@ impl Command {
             Self::Config(args) => before.with_late(&args.late),
             Self::Pull(args) => before.with_late(&args.late),
             Self::Build(args) => before.with_late(&args.late),
-            Self::Schema(_) | Self::Version(_) => before,
+            Self::Run(_) | Self::Schema(_) | Self::Version(_) => before,
         }
     }
 
@@ -249,6 +254,7 @@ impl Command {
             Self::Stop(_) => "stop",
             Self::Start(_) => "start",
             Self::Restart(_) => "restart",
+            Self::Run(_) => "run",
             Self::Plan(_) => "plan",
             Self::Ps(_) => "ps",
             Self::Health(_) => "health",

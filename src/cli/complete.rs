@@ -22,7 +22,10 @@ pub(super) fn answer(words: &[OsString]) -> String {
     let place = Place::find(&root, before);
     let mut candidates: Vec<(String, String)> = Vec::new();
     let mut files = false;
-    if let Some(arg) = place.waiting {
+    if place.foreign {
+        // A command for a container: what it takes is not known here.
+        files = true;
+    } else if let Some(arg) = place.waiting {
         candidates.extend(values(arg));
         files = candidates.is_empty() && takes_path(arg);
     } else if let Some((flag, value)) = unfinished.strip_prefix("--").and_then(|rest| rest.split_once('=')) {
@@ -34,7 +37,7 @@ pub(super) fn answer(words: &[OsString]) -> String {
         candidates.extend(flags(place.command));
     } else if place.command.has_subcommands() {
         candidates.extend(commands(place.command));
-    } else if place.command.get_positionals().any(|arg| arg.get_id() == "services") {
+    } else if place.command.get_positionals().any(takes_services) {
         let done = |name: &String| before.contains(name);
         candidates.extend(
             services(before).into_iter().filter(|name| !done(name)).map(|name| (name, String::new())),
@@ -53,19 +56,23 @@ struct Place<'a> {
     command: &'a Command,
     /// The flag whose value it is.
     waiting: Option<&'a Arg>,
+    /// It is a word of somebody else's command line: `run SERVICE …`.
+    foreign: bool,
 }
 
 impl<'a> Place<'a> {
     fn find(root: &'a Command, before: &[String]) -> Self {
-        let mut place = Self { command: root, waiting: None };
+        let mut place = Self { command: root, waiting: None, foreign: false };
         for word in before {
-            if place.waiting.take().is_some() {
+            if place.foreign || place.waiting.take().is_some() {
                 continue;
             }
             if word.starts_with('-') {
                 place.waiting = flag_of(place.command, word).filter(|arg| arg.get_action().takes_values());
             } else if let Some(sub) = place.command.find_subcommand(word) {
                 place.command = sub;
+            } else {
+                place.foreign = place.command.get_positionals().any(Arg::is_trailing_var_arg_set);
             }
         }
         place
@@ -100,6 +107,11 @@ fn flags(command: &Command) -> Vec<(String, String)> {
 fn values(arg: &Arg) -> Vec<(String, String)> {
     let known = arg.get_possible_values();
     known.iter().map(|value| (value.get_name().to_owned(), about(value.get_help()))).collect()
+}
+
+/// Whether a positional argument is names of services, or begins with one.
+fn takes_services(arg: &Arg) -> bool {
+    arg.get_id() == "services" || arg.is_trailing_var_arg_set()
 }
 
 fn takes_path(arg: &Arg) -> bool {
@@ -153,5 +165,8 @@ mod tests {
         assert_eq!(complete(&format!("-f {file} up n")), ["nlu", ":4"]);
         assert_eq!(complete(&format!("-f {file} up nlu n")), [":4"]);
         assert_eq!(complete("-f /nowhere/compose.yaml up n"), [":4"]);
+        assert_eq!(complete(&format!("-f {file} run --rm -e A=1 n")), ["nlu", ":4"]);
+        assert_eq!(complete(&format!("-f {file} run nlu n")), [":0"]);
+        assert_eq!(complete(&format!("-f {file} run nlu --n")), [":0"]);
     }
 }

@@ -79,12 +79,13 @@ async fn run(invocation: &Invocation, command: &Command) -> Result<Exit, CliErro
         Command::Up(args) if invocation.project.dry_run => {
             super::plan::run(invocation, &PlanArgs { up: args.clone(), ..PlanArgs::default() }).await
         }
-        Command::Down(_) | Command::Stop(_) | Command::Start(_) | Command::Restart(_)
+        Command::Down(_) | Command::Stop(_) | Command::Start(_) | Command::Restart(_) | Command::Run(_)
             if invocation.project.dry_run =>
         {
             Err(CliError::usage("`--dry-run` is for `up`: only what that would do is not plain to see"))
         }
         Command::Up(args) => super::up::run(invocation, args).await,
+        Command::Run(args) => super::run::run(invocation, args).await,
         Command::Plan(args) => super::plan::run(invocation, args).await,
         Command::Down(args) => super::ending::down(invocation, args).await,
         Command::Stop(args) => super::ending::stop(invocation, args).await,

@@ -9,6 +9,7 @@
 pub mod args;
 mod complete;
 mod config;
+mod console;
 mod ending;
 mod entry;
 mod error;
@@ -24,6 +25,7 @@ mod logs;
 mod plan;
 mod plugin;
 mod ps;
+mod run;
 mod scope;
 mod session;
 mod settings;

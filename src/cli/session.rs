@@ -4,7 +4,10 @@ use std::{
     fs::File,
     io::{self, BufWriter, Write as _},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::JoinHandle,
     time::SystemTime,
 };
@@ -33,7 +36,10 @@ pub(super) struct Session {
     pub(super) label: RunLabel,
     /// Where it shows what happens.
     pub(super) reporter: Reporter,
-    thread: JoinHandle<RunView>,
+    /// `None` once the screen was left.
+    thread: Option<JoinHandle<RunView>>,
+    /// Signals are not meant for the run any more.
+    passed_on: Arc<AtomicBool>,
     folder: Option<RunFolder>,
     display: crate::report::Display,
     again: String,
@@ -60,7 +66,8 @@ impl Session {
         let (reporter, thread) =
             Reporter::spawn(display.report(Box::new(terminal_size)), streams, shown.logs)
                 .map_err(|e| CliError::failed("failed to start").caused_by(&e))?;
-        let signals = signals(invocation)?;
+        let passed_on = Arc::new(AtomicBool::new(false));
+        let signals = signals(invocation, Arc::clone(&passed_on))?;
         let prober = Arc::new(Prober::new(Arc::clone(&engine)));
         let name = project.name.clone();
         let mut run = Run::new(project, engine, prober, signals);
@@ -70,7 +77,8 @@ impl Session {
             run.add_sink(events_file(path)?);
         }
         run.add_sink(Box::new(reporter.clone()));
-        Ok((run, Self { label, reporter, thread, folder, display, again: invocation.again() }))
+        let (thread, again) = (Some(thread), invocation.again());
+        Ok((run, Self { label, reporter, thread, passed_on, folder, display, again }))
     }
 
     /// Where this run keeps what it removes.
@@ -81,10 +89,29 @@ impl Session {
         }
     }
 
+    /// From now on signals are somebody else's: they do not end the run.
+    pub(super) fn pass_signals_on(&self) {
+        self.passed_on.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends the display before the run has ended: the screen is somebody else's. Events for programs go on.
+    pub(super) fn leave_screen(&mut self) {
+        if self.display.progress != ProgressMode::Json {
+            self.reporter.finish();
+            drop(self.thread.take().map(JoinHandle::join));
+        }
+    }
+
+    /// Waits until everything is shown, and says nothing more.
+    pub(super) fn close(self) {
+        self.reporter.finish();
+        drop(self.thread.map(JoinHandle::join));
+    }
+
     /// Waits until everything is shown, says the final words, and gives the exit code.
     pub(super) fn end(self, ended: Result<Ended, RunError>) -> Result<Exit, CliError> {
         self.reporter.finish();
-        let view = self.thread.join().unwrap_or_default();
+        let view = self.thread.and_then(|thread| thread.join().ok()).unwrap_or_default();
         let ended = ended.map_err(run_error)?;
         if !matches!(self.display.progress, ProgressMode::Json) {
             let quiet = self.display.progress == ProgressMode::Quiet && ended.finished.failures.is_empty();
@@ -123,6 +150,7 @@ fn terminal_size() -> (usize, usize) {
 /// Requests to end, for the run; the third one ends the program, whatever it waits for.
 fn signals(
     invocation: &Invocation,
+    passed_on: Arc<AtomicBool>,
 ) -> Result<futures::stream::BoxStream<'static, crate::executor::CancelRequest>, CliError> {
     let mut signals = Signals::listen(&invocation.signal_sources())
         .map_err(|e| CliError::failed("failed to listen to signals").caused_by(&e))?;
@@ -130,8 +158,13 @@ fn signals(
     let again = invocation.again();
     // On its own: a run that waits for an engine without an answer hears nothing.
     tokio::spawn(async move {
-        for asked in 1u32.. {
+        let mut asked = 0;
+        loop {
             let request = signals.next().await;
+            if passed_on.load(Ordering::Relaxed) {
+                continue;
+            }
+            asked += 1;
             if asked > 2 {
                 give_up(&again);
             }

@@ -122,6 +122,7 @@ pub(super) fn options(args: &UpArgs) -> UpOptions {
         remove_orphans: args.remove_orphans,
         renew_anonymous_volumes: args.renew_anon_volumes,
         no_start: args.no_start,
+        one_off: None,
         stop_grace: args.timeout.map(super::args::StopTimeout::grace),
         offline: false,
         unsupplied: false,

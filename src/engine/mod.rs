@@ -107,6 +107,13 @@ pub trait Engine: Send + Sync {
     fn logs(&self, container: &str, options: &LogOptions)
     -> BoxStream<'static, Result<LogLine, EngineError>>;
 
+    /// Opens a container's streams: what it writes from now on, and its input. When the future resolves, nothing of a
+    /// start that follows is missed. The output ends when the container does.
+    fn attach<'a>(&'a self, container: &'a str, request: &'a AttachRequest) -> EngineFuture<'a, Attached>;
+
+    /// Tells a container's terminal its size; fine if it does not run.
+    fn resize<'a>(&'a self, container: &'a str, size: TerminalSize) -> EngineFuture<'a, ()>;
+
     /// Runs a command in a container and waits for it.
     fn exec<'a>(&'a self, container: &'a str, request: &'a ExecRequest) -> EngineFuture<'a, ExecOutput>;
 }

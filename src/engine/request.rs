@@ -1,7 +1,13 @@
 //! What the engine is asked and what it answers, in the project's own words.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, pin::Pin, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use tokio::io::AsyncWrite;
+
+use super::EngineError;
+pub use crate::plan::OneOff;
 use crate::{
     plan::EngineHealth,
     project::{Build, Network, Project, Sensitive, Service, Volume},
@@ -77,7 +83,7 @@ pub struct ContainerRequest<'a> {
     /// What the file says. Namespace references (`service:x` in `network_mode`, `ipc`, `pid`; services in
     /// `volumes_from`) are already replaced by `container:ID` and IDs.
     pub service: &'a Service,
-    /// From 1.
+    /// From 1; 0 for a one-off container.
     pub number: u32,
     /// The name to create it under: the final one, or a temporary one while another container holds that.
     pub name: String,
@@ -95,19 +101,6 @@ pub struct ContainerRequest<'a> {
     pub inherited: Vec<InheritedVolume>,
     /// For `run`: a one-off container's settings.
     pub oneoff: Option<OneOff>,
-}
-
-/// What makes a one-off container different.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct OneOff {
-    /// 64 hexadecimal digits.
-    pub slug: String,
-    /// The engine removes it when it exits.
-    pub auto_remove: bool,
-    /// It is reached by its service's names too.
-    pub use_aliases: bool,
-    /// It gets standard input.
-    pub interactive: bool,
 }
 
 /// An anonymous volume that moves from an old container to its successor.
@@ -238,6 +231,41 @@ pub struct LogLine {
     pub timestamp: Option<String>,
     /// The bytes, decoded with replacement characters.
     pub text: String,
+}
+
+/// Which streams of a container are opened.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AttachRequest {
+    /// Its input too.
+    pub stdin: bool,
+    /// The keys that end an attachment to a terminal, as the Docker CLI writes them; `None`: the engine's.
+    pub detach_keys: Option<String>,
+}
+
+/// The streams of a container.
+pub struct Attached {
+    /// What it writes, in order; ends with the container.
+    pub output: BoxStream<'static, Result<OutputChunk, EngineError>>,
+    /// Its input; shutting it down is its end.
+    pub input: Pin<Box<dyn AsyncWrite + Send>>,
+}
+
+/// Something that a container wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputChunk {
+    /// Standard error; a terminal has none.
+    pub stderr: bool,
+    /// As it was written.
+    pub bytes: Bytes,
+}
+
+/// The size of a terminal, in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TerminalSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters in a line.
+    pub columns: u16,
 }
 
 /// A command to run in a container.

@@ -5,11 +5,15 @@
 //! the loop's set and is waited for; the loop's one `select!` listens to requests to end first.
 
 mod drive;
+mod hear;
+mod life;
 mod run;
 mod signals;
 mod task;
 mod watch;
 
 pub use drive::Driven;
+pub use hear::Heard;
+pub use life::{give_files, post_start};
 pub use run::{Followed, Run};
-pub use signals::{CancelRequest, SignalSources, Signals};
+pub use signals::{CancelRequest, Sign, SignalSources, Signals};

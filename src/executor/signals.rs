@@ -50,7 +50,7 @@ pub struct Signals {
 
 /// One sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sign {
+pub enum Sign {
     /// A signal, by its number.
     Signal(i32),
     /// The Docker CLI is gone, or wants us to end.
@@ -85,6 +85,14 @@ impl Signals {
             signs.push(orphaned().boxed());
         }
         Ok(Self { signs, wishes: Wishes::default(), began: Instant::now() })
+    }
+
+    /// The next sign, for whoever passes signs on instead of ending because of them. Safe to drop and call again.
+    pub async fn sign(&mut self) -> Sign {
+        match self.signs.next().await {
+            Some(sign) => sign,
+            None => std::future::pending().await,
+        }
     }
 
     /// The next request. Safe to drop and call again.

@@ -5,19 +5,20 @@ use std::{collections::BTreeMap, sync::Arc};
 use futures::FutureExt as _;
 use tokio::sync::{mpsc, watch};
 
+use super::life::{give_files, hook_request, post_start};
 use crate::{
     engine::{
-        BuildRequest, ContainerRequest, Engine, EngineError, EngineErrorKind, EngineProgress, ExecRequest,
-        InheritedVolume, NetworkRequest, ProgressFn, VolumeRequest, docker::file_uploads,
+        BuildRequest, ContainerRequest, Engine, EngineError, EngineErrorKind, EngineProgress,
+        InheritedVolume, NetworkRequest, ProgressFn, VolumeRequest,
     },
     event::EventKind,
     health::ProbeResult,
     plan::{
-        Action, Cause, ContainerDetail, ContainerRef, ImageInfo, Observed, ProviderVerb, Step, network_hash,
-        resolve_references, service_hash, volume_hash,
+        Action, Cause, ContainerDetail, ContainerRef, ImageInfo, Observed, OneOff, ProviderVerb, Step,
+        network_hash, resolve_references, service_hash, volume_hash,
     },
     probe::{Peer, Probe, Target},
-    project::{Hook, Mapping, Project, Replica, Service},
+    project::{Mapping, Project, Replica, Service},
     scheduler::{ProbeOrder, StepFailure, StepOutput},
     tool::{Tell, ToolError, Tools},
 };
@@ -92,8 +93,8 @@ impl StepTask {
             Action::BuildImage { service, image } => return self.build(service, image).await,
             Action::RemoveImage { image } => engine.remove_image(image).await?,
             Action::CallProvider { .. } | Action::SetUpModel { .. } => {}
-            Action::CreateContainer { replica, name, replaces } => {
-                return self.create(replica, name, replaces.as_ref()).await;
+            Action::CreateContainer { replica, name, replaces, one_off } => {
+                return self.create(replica, name, replaces.as_ref(), one_off.as_ref()).await;
             }
             Action::StartContainer { replica, .. } => self.start(replica).await?,
             Action::StopContainer { replica, container, grace } => {
@@ -224,9 +225,13 @@ impl StepTask {
         replica: &Replica,
         name: &str,
         replaces: Option<&ContainerRef>,
+        one_off: Option<&OneOff>,
     ) -> Result<StepOutput, EngineError> {
         let service = &self.project.services[replica.service.as_str()];
-        let container_of = |name: &str| self.containers.get(name).map(|c| c.id.clone());
+        let container_of = |name: &str| {
+            let planned = self.containers.get(name).map(|c| c.id.clone());
+            planned.or_else(|| self.observed.first_container(name).map(|c| c.id.clone()))
+        };
         let resolved = resolve_references(service, &container_of).map_err(|name| {
             EngineError::new(
                 EngineErrorKind::Invalid,
@@ -244,17 +249,22 @@ impl StepTask {
             final_name: final_name.clone(),
             image_id: image.map(|i| i.id.clone()).unwrap_or_default(),
             replaces: replaces.map(|_| service.container_name.clone().unwrap_or_else(|| replica.to_string())),
-            links: self.links(service, replica.number),
+            links: self.links(service, replica),
             inherited: replaces.map(|old| self.inherited(service, old, image)).unwrap_or_default(),
-            oneoff: None,
+            oneoff: one_off.cloned(),
         };
         let id = self.engine.create_container(&request).await?;
         Ok(StepOutput::Created(ContainerRef { id, name: final_name }))
     }
 
     /// `container:alias` texts for links to services (compose-spec `links`).
-    fn links(&self, service: &Service, number: u32) -> Vec<String> {
+    fn links(&self, service: &Service, replica: &Replica) -> Vec<String> {
         let mut links = Vec::new();
+        // Compose counts a one-off container as number -1.
+        let number = match replica.number {
+            0 => -1,
+            number => i64::from(number),
+        };
         for link in &service.links {
             let (target, alias) = link.split_once(':').unwrap_or((link, link));
             let Some(linked) = self.project.services.get(target) else { continue };
@@ -301,24 +311,9 @@ impl StepTask {
             self.engine.stop(&id, None).await?;
         }
         let Some(service) = self.service(replica) else { return self.engine.start(&id).await };
-        let files = file_uploads(&self.project, service)?;
-        if !files.is_empty() {
-            self.engine.upload(&id, &files).await?;
-        }
+        give_files(self.engine.as_ref(), &self.project, service, &id).await?;
         self.engine.start(&id).await?;
-        for hook in &service.post_start {
-            let output = self.engine.exec(&id, &hook_request(hook)).await?;
-            if output.code != 0 {
-                let words = hook.command.clone().unwrap_or_default().join(" ");
-                let message = format!(
-                    "post_start hook `{words}` exited with {}: {}",
-                    output.code,
-                    output.output.trim()
-                );
-                return Err(EngineError::new(EngineErrorKind::Failed, message));
-            }
-        }
-        Ok(())
+        post_start(self.engine.as_ref(), service, &id).await
     }
 
     /// Hooks before a stop. One that fails keeps nothing from being stopped.
@@ -332,18 +327,6 @@ impl StepTask {
             let message = format!("pre_stop hook of `{replica}` failed: {failed}");
             drop(self.progress.send(EventKind::Warning { message }));
         }
-    }
-}
-
-fn hook_request(hook: &Hook) -> ExecRequest {
-    let pair = |(key, value): (&String, &Option<String>)| value.as_ref().map(|v| format!("{key}={v}"));
-    ExecRequest {
-        command: hook.command.clone().unwrap_or_default(),
-        user: hook.user.clone(),
-        privileged: hook.privileged,
-        working_dir: hook.working_dir.clone(),
-        environment: hook.environment.iter().filter_map(pair).collect(),
-        timeout: None,
     }
 }
 

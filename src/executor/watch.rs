@@ -27,7 +27,7 @@ pub(super) struct Watch {
 /// A new stream, and what the containers are now.
 pub(super) struct Reconnected {
     stream: BoxStream<'static, Result<EngineEvent, EngineError>>,
-    containers: Vec<Container>,
+    pub(super) containers: Vec<Container>,
 }
 
 impl Watch {

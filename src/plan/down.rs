@@ -171,8 +171,9 @@ impl<'a> Ending<'a> {
             if !options.services.is_empty() {
                 return options.services.contains(&service);
             }
-            project.services.contains_key(&service)
-                || (options.orphans && !project.disabled_services.contains_key(&service))
+            // `run` makes containers of services that no active profile brings.
+            let disabled = project.disabled_services.contains_key(&service);
+            project.services.contains_key(&service) || if disabled { c.is_oneoff() } else { options.orphans }
         };
         let containers = observed.containers.iter().filter(chosen).cloned().collect();
         Self { project, observed, options, containers, steps: Vec::new(), warnings: Vec::new() }

@@ -18,6 +18,16 @@ pub struct Observed {
     pub images: BTreeMap<String, ImageInfo>,
 }
 
+impl Observed {
+    /// The first container of a service, by number: the one whose namespaces others share.
+    pub fn first_container(&self, service: &str) -> Option<&Container> {
+        let of_it = |c: &&Container| {
+            c.service() == Some(service) && !c.is_oneoff() && super::place(c) == super::Place::Current
+        };
+        self.containers.iter().filter(of_it).min_by_key(|c| c.number())
+    }
+}
+
 /// A container as the engine lists it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]

@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use super::OneOff;
 use crate::project::{Check, HealthSpec, Healthcheck, Replica, Require, StartPolicy};
 
 /// What will be done: an immutable value that leaves the execution no choice but time.
@@ -152,6 +153,8 @@ pub enum Action {
         name: String,
         /// The container whose place it takes.
         replaces: Option<ContainerRef>,
+        /// What is special about a one-off container.
+        one_off: Option<OneOff>,
     },
     /// Start a container.
     StartContainer {
@@ -282,8 +285,8 @@ pub struct Unit {
 pub enum RestartedByEngine {
     /// Never.
     No,
-    /// When its exit code is not 0.
-    OnFailure,
+    /// When its exit code is not 0, so many times at most; `None`: without end.
+    OnFailure(Option<u64>),
     /// Whenever it exits.
     Always,
 }
@@ -291,7 +294,7 @@ pub enum RestartedByEngine {
 /// One container of a unit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnitReplica {
-    /// From 1.
+    /// From 1; 0 for a one-off container.
     pub number: u32,
     /// The step that starts it; `None`: it is left as it is.
     pub start: Option<StepId>,

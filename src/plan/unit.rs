@@ -37,6 +37,18 @@ pub(super) fn unit(project: &Project, service: &Service, ids: &UnitIds, replicas
     }
 }
 
+/// The unit of a one-off container: it waits as its service does, and nobody waits for it.
+pub(super) fn one_off(project: &Project, service: &Service, ids: &UnitIds, replica: UnitReplica) -> Unit {
+    Unit {
+        wave: None,
+        readiness: Readiness::Running,
+        oneshot: false,
+        critical: true,
+        supervised: false,
+        ..unit(project, service, ids, vec![replica])
+    }
+}
+
 /// The waves of the plan: those of the project, without services that are not part of the run.
 pub(super) fn waves(project: &Project, ids: &UnitIds) -> Vec<Wave> {
     if mode(project) != Mode::Waves {
@@ -145,9 +157,14 @@ pub(super) fn is_oneshot(project: &Project, service: &Service) -> bool {
 fn restarted_by_engine(service: &Service) -> RestartedByEngine {
     let policy = service.deploy.as_ref().and_then(|d| d.restart_policy.as_ref());
     let word = policy.map_or(service.restart.as_deref(), |p| p.condition.as_deref()).unwrap_or("no");
-    match word.split(':').next().unwrap_or("no") {
+    let (word, count) = word.split_once(':').unwrap_or((word, ""));
+    match word {
         "always" | "unless-stopped" | "any" => RestartedByEngine::Always,
-        "on-failure" => RestartedByEngine::OnFailure,
+        "on-failure" => {
+            let most = policy.and_then(|p| p.max_attempts).or_else(|| count.parse().ok());
+            // The engine takes 0 for no limit.
+            RestartedByEngine::OnFailure(most.filter(|most| *most > 0))
+        }
         _ => RestartedByEngine::No,
     }
 }

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 
 use super::{
-    Action, Cause, Container, ContainerRef, Observed, Phase, Place, Plan, Step, StepId, Unit, UnitId, graph,
-    place,
+    Action, Cause, Container, ContainerRef, Observed, OneOffTarget, Phase, Place, Plan, Step, StepId, Unit,
+    UnitId, graph, place,
     unit::{self, UnitIds},
 };
 use crate::{
@@ -40,6 +40,8 @@ pub struct UpOptions {
     pub renew_anonymous_volumes: bool,
     /// Create and stop there: `--no-start`.
     pub no_start: bool,
+    /// Beside what the files keep running, a one-off container: `run`.
+    pub one_off: Option<OneOffTarget>,
     /// Grace for containers that are stopped; `None`: their own.
     pub stop_grace: Option<std::time::Duration>,
     /// No engine was asked: what was observed is nothing.
@@ -61,6 +63,7 @@ impl Default for UpOptions {
             remove_orphans: false,
             renew_anonymous_volumes: false,
             no_start: false,
+            one_off: None,
             stop_grace: None,
             offline: false,
             unsupplied: false,
@@ -87,14 +90,14 @@ pub enum Recreate {
 /// What makes the project impossible to start: a dependency cycle, a wait for the health of a service that has no
 /// health check, secrets that no file or variable gives.
 pub fn up(project: &Project, observed: &Observed, options: &UpOptions) -> Result<Plan, Vec<Diagnostic>> {
-    let wanted = wanted(project)?;
+    let wanted = wanted(project, options)?;
     Builder::new(project, observed, options, &wanted).build(&wanted)
 }
 
 /// Plans the pulls and builds that the policy asks for although an image is there: what the containers must become
 /// is known only after them. `None` where there are none.
 pub fn refresh(project: &Project, observed: &Observed, options: &UpOptions) -> Option<Plan> {
-    let wanted = wanted(project).ok()?;
+    let wanted = wanted(project, options).ok()?;
     let mut builder = Builder::new(project, observed, options, &[]);
     for name in &wanted {
         let service = &project.services[name.as_str()];
@@ -105,10 +108,13 @@ pub fn refresh(project: &Project, observed: &Observed, options: &UpOptions) -> O
     if builder.steps.is_empty() { None } else { Some(builder.plan()) }
 }
 
-/// Services that have containers of their own in this run, dependencies first.
-fn wanted(project: &Project) -> Result<Vec<String>, Vec<Diagnostic>> {
+/// Services that this run makes containers for, dependencies first, the one of a one-off container last.
+fn wanted(project: &Project, options: &UpOptions) -> Result<Vec<String>, Vec<Diagnostic>> {
     let order = graph::dependency_order(project).map_err(|cycle| vec![cycle_diagnostic(&cycle)])?;
-    Ok(order.into_iter().filter(|name| is_run(&project.services[name.as_str()])).collect())
+    let order = order.into_iter().filter(|name| is_run(&project.services[name.as_str()]));
+    let Some(one_off) = &options.one_off else { return Ok(order.collect()) };
+    let others = order.filter(|name| !one_off.no_deps && *name != one_off.service);
+    Ok(others.chain([one_off.service.clone()]).collect())
 }
 
 /// Whether a service has containers of its own in this run.
@@ -189,10 +195,16 @@ impl<'a> Builder<'a> {
         if !errors.is_empty() {
             return Err(errors);
         }
+        let one_off = self.options.one_off.as_ref();
         for name in wanted {
-            self.converge(name);
+            match one_off.filter(|one_off| one_off.service == *name) {
+                Some(one_off) => self.one_off(one_off),
+                None => self.converge(name),
+            }
         }
-        self.scaled_to_nothing();
+        if one_off.is_none_or(|one_off| !one_off.no_deps) {
+            self.scaled_to_nothing();
+        }
         self.restart_dependents();
         self.orphans();
         Ok(self.plan())
@@ -201,12 +213,22 @@ impl<'a> Builder<'a> {
     fn plan(self) -> Plan {
         Plan {
             project: self.project.name.clone(),
-            waves: unit::waves(self.project, &self.ids),
+            waves: self.waves(),
             limits: unit::limits(self.project, self.options.cores),
             steps: self.steps,
             units: self.units,
             warnings: self.warnings,
         }
+    }
+
+    /// A one-off container is no part of any wave.
+    fn waves(&self) -> Vec<super::Wave> {
+        let one_off = self.options.one_off.as_ref().and_then(|one_off| self.ids.get(&one_off.service));
+        let mut waves = unit::waves(self.project, &self.ids);
+        for wave in &mut waves {
+            wave.units.retain(|id| Some(id) != one_off);
+        }
+        waves
     }
 
     fn step(&mut self, step: Step) -> StepId {

@@ -129,12 +129,22 @@ impl Project {
 pub struct Replica {
     /// The service's key.
     pub service: String,
-    /// From 1.
+    /// From 1; 0 for a one-off container, which has none.
     pub number: u32,
+}
+
+impl Replica {
+    /// The one-off container of a service.
+    pub fn one_off(service: &str) -> Self {
+        Self { service: service.to_owned(), number: 0 }
+    }
 }
 
 impl std::fmt::Display for Replica {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}-{}", self.service, self.number)
+        match self.number {
+            0 => write!(f, "{}-run", self.service),
+            number => write!(f, "{}-{number}", self.service),
+        }
     }
 }

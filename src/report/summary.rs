@@ -98,7 +98,7 @@ fn failed(text: &mut String, view: &RunView, finished: &RunFinished, options: &S
     }
     text.push('\n');
     what_is_left(text, view, finished);
-    next(text, finished, options);
+    next(text, view, finished, options);
 }
 
 fn cancelled(text: &mut String, view: &RunView, finished: &RunFinished, options: &SummaryOptions) {
@@ -111,7 +111,7 @@ fn cancelled(text: &mut String, view: &RunView, finished: &RunFinished, options:
     }
     what_is_left(text, view, finished);
     if finished.aftermath == Aftermath::Stuck {
-        next(text, finished, options);
+        next(text, view, finished, options);
     }
 }
 
@@ -190,7 +190,8 @@ fn what_is_left(text: &mut String, view: &RunView, finished: &RunFinished) {
 }
 
 /// The one command to try next.
-fn next(text: &mut String, finished: &RunFinished, options: &SummaryOptions) {
+fn next(text: &mut String, view: &RunView, finished: &RunFinished, options: &SummaryOptions) {
+    let called = if view.command == "run" { "run" } else { "up" };
     let cyan = Style::new().fg_color(Some(AnsiColor::Cyan.into()));
     let command = &options.command;
     let root = finished.failures.first();
@@ -201,10 +202,12 @@ fn next(text: &mut String, finished: &RunFinished, options: &SummaryOptions) {
         }
         (Aftermath::Kept | Aftermath::Stopped, None) => format!("`{command} ps -a` shows what is there"),
         (Aftermath::RolledBack | Aftermath::TornDown, Some(failure)) if failure.timed_out => {
-            format!("`{command} up --start-timeout 10m` gives it more time")
+            format!("`{command} {called} --start-timeout 10m` gives it more time")
         }
         (Aftermath::RolledBack | Aftermath::TornDown, _) => {
-            format!("`{command} up --on-failure keep` leaves the failed containers in place, to look at them")
+            format!(
+                "`{command} {called} --on-failure keep` leaves the failed containers in place, to look at them"
+            )
         }
     };
     line(text, &format!("  {cyan}try:{cyan:#} {hint}"));

@@ -48,6 +48,34 @@ pub enum AbortOn {
 ///
 /// Before anything is changed: the engine cannot say what there is, or the project cannot be planned.
 pub async fn up(run: &mut Run, request: &UpRequest, keep: &dyn Keep) -> Result<Ended, RunError> {
+    match start(run, request).await? {
+        Started::Driven(started) => Ok(conclude(run, request, keep, *started).await),
+        Started::Over(ended) => Ok(ended),
+    }
+}
+
+/// How far the starting part of a command came.
+pub(super) enum Started {
+    /// Its plan was driven, to whatever end.
+    Driven(Box<DrivenStart>),
+    /// The images could not be had.
+    Over(Ended),
+}
+
+/// A start that is over.
+pub(super) struct DrivenStart {
+    pub(super) plan: Arc<Plan>,
+    pub(super) driven: Driven,
+    /// What tools did before it.
+    supplied: Option<(Arc<Plan>, Done)>,
+    /// Something of the project ran before.
+    ran_before: bool,
+    /// The project had containers before.
+    was_there: bool,
+}
+
+/// Converges and starts, and watches where that is asked for.
+pub(super) async fn start(run: &mut Run, request: &UpRequest) -> Result<Started, RunError> {
     let project = Arc::clone(run.project());
     let mut options = request.options.clone();
     settle(run).await;
@@ -65,7 +93,7 @@ pub async fn up(run: &mut Run, request: &UpRequest, keep: &dyn Keep) -> Result<E
     if let Some(refresh) = plan::refresh(&project, &observed, &options) {
         let driven = run.drive(Arc::new(refresh), Arc::clone(&observed), AfterReady::Finish).await;
         if driven.outcome.verdict != Verdict::Succeeded {
-            return Ok(ended(run, driven, Aftermath::Kept, Vec::new()));
+            return Ok(Started::Over(ended(run, driven, Aftermath::Kept, Vec::new())));
         }
         options.images_fresh = true;
     }
@@ -74,17 +102,8 @@ pub async fn up(run: &mut Run, request: &UpRequest, keep: &dyn Keep) -> Result<E
         let supply = Arc::new(supply);
         let driven = run.drive(Arc::clone(&supply), Arc::clone(&observed), AfterReady::Finish).await;
         if driven.outcome.verdict != Verdict::Succeeded {
-            let start = Start {
-                request,
-                plan: &supply,
-                driven: &driven,
-                supplied: None,
-                ran_before,
-                was_there,
-                keep,
-            };
-            let (aftermath, left) = aftermath(run, &start).await;
-            return Ok(ended(run, driven, aftermath, left));
+            let failed = DrivenStart { plan: supply, driven, supplied, ran_before, was_there };
+            return Ok(Started::Driven(Box::new(failed)));
         }
         run.set_project(plan::supplied(&project, &driven.said));
         options.unsupplied = false;
@@ -98,12 +117,23 @@ pub async fn up(run: &mut Run, request: &UpRequest, keep: &dyn Keep) -> Result<E
     }
     let plan = Arc::new(plan);
     let after = after_ready(request, &plan);
-    let mut driven = run.drive(Arc::clone(&plan), observed, after).await;
+    let driven = run.drive(Arc::clone(&plan), observed, after).await;
+    Ok(Started::Driven(Box::new(DrivenStart { plan, driven, supplied, ran_before, was_there })))
+}
+
+/// Does what follows from how a start went, and ends the record.
+pub(super) async fn conclude(
+    run: &mut Run,
+    request: &UpRequest,
+    keep: &dyn Keep,
+    started: DrivenStart,
+) -> Ended {
+    let DrivenStart { plan, mut driven, supplied, ran_before, was_there } = started;
     evidence::fill(run, &plan, &mut driven).await;
     let supplied = supplied.as_ref();
     let start = Start { request, plan: &plan, driven: &driven, supplied, ran_before, was_there, keep };
     let (aftermath, left) = aftermath(run, &start).await;
-    Ok(ended(run, driven, aftermath, left))
+    ended(run, driven, aftermath, left)
 }
 
 /// The plan once images are what the policy asks for, and tools have said what they have to say.
@@ -177,7 +207,10 @@ async fn aftermath(run: &mut Run, start: &Start<'_>) -> (Aftermath, Vec<String>)
         (None, Verdict::Succeeded) => return (Aftermath::Kept, Vec::new()),
         (Some(CancelReason::Forced), _) => Follow::Kill,
         // Interrupted on the way: a project that ran before runs again, a new one is stopped, as Compose does.
-        (Some(CancelReason::Interrupt), _) if ran_before && !driven.outcome.was_ready => {
+        // What a one-off container needs is there for it alone.
+        (Some(CancelReason::Interrupt), _)
+            if (ran_before || request.options.one_off.is_some()) && !driven.outcome.was_ready =>
+        {
             Follow::Policy(OnFailure::Rollback)
         }
         (Some(CancelReason::Interrupt | CancelReason::ContainerExited), _) => Follow::Policy(OnFailure::Stop),
@@ -285,7 +318,7 @@ async fn kill(run: &mut Run, request: &UpRequest) -> (Aftermath, Vec<String>) {
     (if left.is_empty() { Aftermath::Stopped } else { Aftermath::Stuck }, left)
 }
 
-fn ended(run: &mut Run, driven: Driven, aftermath: Aftermath, mut left: Vec<String>) -> Ended {
+pub(super) fn ended(run: &mut Run, driven: Driven, aftermath: Aftermath, mut left: Vec<String>) -> Ended {
     let mut outcome = driven.outcome;
     left.splice(0..0, outcome.left);
     outcome.left = Vec::new();

@@ -95,7 +95,7 @@ impl Scheduler {
         }
         let plan = std::sync::Arc::clone(&self.plan);
         let unit = &plan.units[id.index()];
-        if unit.replicas.iter().all(|r| r.start.is_none()) {
+        if self.units[id.index()].steps.iter().all(|step| plan.steps[step.index()].gate.is_none()) {
             self.units[id.index()].open = true;
             return self.queue_steps(id);
         }

@@ -30,6 +30,8 @@ pub(super) struct ReplicaRun {
     up_since: Elapsed,
     /// Exits before the first stage passed, in this try.
     pub(super) early_exits: u32,
+    /// How often the engine started it again by itself, since we last asked it to start it.
+    restarts: u64,
     /// The engine said that it started, since we last asked it to.
     pub(super) seen_start: bool,
     /// It exited before the answer to its start came.
@@ -71,6 +73,7 @@ impl ReplicaRun {
             first_try: None,
             up_since: Elapsed::ZERO,
             early_exits: 0,
+            restarts: 0,
             seen_start: false,
             early_exit: None,
             out_of_memory: false,
@@ -247,6 +250,7 @@ impl Scheduler {
                 // The engine started it again before it answered.
                 if run.early_exit.take().is_some() {
                     run.early_exits += 1;
+                    run.restarts += 1;
                 }
             }
             (ContainerChange::Started, Life::Up) => {
@@ -298,12 +302,13 @@ impl Scheduler {
         let checked = matches!(unit.readiness, Readiness::Spec(_) | Readiness::Healthcheck(_));
         let comes_back = match unit.restarted_by_engine {
             RestartedByEngine::Always => true,
-            RestartedByEngine::OnFailure => code != 0,
+            RestartedByEngine::OnFailure(most) => code != 0 && most.is_none_or(|most| run.restarts < most),
             RestartedByEngine::No => false,
         };
         let memory = if run.out_of_memory { " (out of memory)" } else { "" };
         if comes_back && !(unit.oneshot && code == 0) {
             run.early_exits += 1;
+            run.restarts += 1;
             if run.early_exits >= 2 && !run.was_ready {
                 let why = format!("keeps exiting, last with code {code}{memory}");
                 return self.start_failed(now, id, place, Fault::exit(why, code));
@@ -343,6 +348,7 @@ impl Scheduler {
         run.life = Life::Backoff;
         run.attempt += 1;
         run.early_exits = 0;
+        run.restarts = 0;
         self.agenda.set(Self::owner_timer(Owner::Replica(id, place)), Some(now + pause));
         let (number, of) = (attempt + 2, policy.retries + 1);
         let cause = format!("{}; try {number} of {of} in {}", fault.reason, go_duration(pause));

@@ -12,6 +12,7 @@ mod inspect_old_api;
 mod inspect_parity;
 mod probes;
 mod random;
+mod run_one_off;
 mod scenarios;
 mod support;
 mod test_service;

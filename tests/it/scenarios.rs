@@ -12,7 +12,7 @@ use docker_orch::{
     plan::ContainerState,
 };
 
-use crate::support::lab::{up_of, up_with};
+use crate::support::lab::{Asked, up_as, up_of, up_with};
 
 const CHAIN: &str = r#"
 services:
@@ -293,4 +293,15 @@ async fn an_engine_that_never_answers_ends_the_run_in_time() {
         assert_eq!(ran.ended.finished.verdict, Verdict::Failed, "{verb}\n{}", sim.record());
         is_clean(&sim);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watched_container_that_the_engine_gives_up_restarting_has_ended() {
+    let sim = SimEngine::new(Script::new().service("job", Behaviour::new().exits(3, ms(1000))));
+    let yaml = "services: {job: {image: job, restart: 'on-failure:2'}}";
+    let ran = up_as(&sim, yaml, &Asked { watch: true, ..Asked::default() }).await;
+    let ended = ran.expect("nobody kills it").expect("a beginning").ended;
+    let codes: Vec<i64> = ended.exits.into_iter().map(|(_, code)| code).collect();
+    assert_eq!(codes, [3, 3, 3]);
+    assert_eq!(sim.containers()[0].state, ContainerState::Exited);
 }

@@ -1,8 +1,9 @@
 //! One project, two programs: `docker compose` takes over what `docker orch` started, and the other way round.
 
-use std::process::Command;
-
-use crate::support::stack::{Ran, Running, Stack};
+use crate::support::{
+    docker::has_compose,
+    stack::{Ran, Running, Stack},
+};
 
 /// A file with much of what real stacks use.
 const YAML: &str = "
@@ -59,12 +60,9 @@ secrets:
 x-orch: {startup: {mode: graph}}
 ";
 
-#[expect(clippy::print_stderr, reason = "a test that was skipped says so")]
-/// The project, where the Docker CLI here has the Compose plugin; else `None`, and the test says so.
+/// The project, where the Docker CLI here has the Compose plugin.
 fn stack(test: &str) -> Option<Stack> {
-    let answers = Command::new("docker").args(["compose", "version"]).output();
-    if !answers.is_ok_and(|answer| answer.status.success()) {
-        eprintln!("skipped: the Docker CLI here has no `docker compose`");
+    if !has_compose() {
         return None;
     }
     let stack = Stack::new(test, YAML);

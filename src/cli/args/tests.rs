@@ -42,6 +42,26 @@ fn project_flags_are_taken_on_both_sides_of_the_command() {
 }
 
 #[test]
+fn what_follows_the_service_of_a_run_is_its_command() {
+    let run = |line: &str| match parse(line).unwrap_or_else(|e| panic!("{line}: {e}")).command {
+        Some(Command::Run(args)) => *args,
+        other => panic!("{other:?}"),
+    };
+    let args = run("run --rm -itp 80 -e A=1 web -it --rm -- sh --help");
+    assert_eq!(args.words, ["web", "-it", "--rm", "--", "sh", "--help"]);
+    assert_eq!((args.rm, args.interactive, args.tty, args.no_tty), (true, Some(true), Some(true), None));
+    assert_eq!((args.publish, args.env), (vec!["80".to_owned()], vec!["A=1".to_owned()]));
+    let args = run("run -T -i=false --volumes a:/b --labels x=y web");
+    assert_eq!(
+        (args.interactive, args.no_tty, args.volume.len(), args.label.len()),
+        (Some(false), Some(true), 1, 1)
+    );
+    for wrong in ["run", "run -P -p 80 web", "run -t -T web"] {
+        assert!(parse(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn f_after_logs_follows() {
     let root = parse("-f a.yaml logs -f web").unwrap();
     let Some(Command::Logs(args)) = &root.command else { panic!() };
@@ -133,6 +153,7 @@ fn help_lists_every_command() {
     stop     Stop containers and keep them
     start    Start containers that are there
     restart  Restart containers
+    run      Run a command in a container of its own, with all that the service depends on
     plan     Show what `up` would do, and why
     ps       List containers
     health   Run every health check once and show what it finds

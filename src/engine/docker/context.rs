@@ -89,6 +89,7 @@ impl Target {
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct CliConfig {
     current_context: String,
+    detach_keys: String,
     proxies: BTreeMap<String, ProxyConfig>,
 }
 
@@ -102,6 +103,18 @@ struct ProxyConfig {
     no_proxy: String,
     ftp_proxy: String,
     all_proxy: String,
+}
+
+impl ConnectOptions {
+    /// The keys that end an attachment to a terminal, where the CLI's configuration says some.
+    ///
+    /// # Errors
+    ///
+    /// The configuration cannot be read.
+    pub fn detach_keys(&self) -> Result<Option<String>, EngineError> {
+        let keys = CliConfig::load(&self.config_dir)?.detach_keys;
+        Ok((!keys.is_empty()).then_some(keys))
+    }
 }
 
 impl CliConfig {

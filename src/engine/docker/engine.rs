@@ -18,7 +18,7 @@ use bollard::{
 use futures::{FutureExt, StreamExt, stream::BoxStream};
 
 use super::{
-    build, connect,
+    attach, build, connect,
     context::{ConnectOptions, Target},
     create::{creation, endpoint, network_labels, volume_labels},
     credentials,
@@ -27,9 +27,9 @@ use super::{
 };
 use crate::{
     engine::{
-        BuildRequest, ContainerRequest, Engine, EngineError, EngineErrorKind, EngineEvent, EngineFuture,
-        EngineInfo, ExecOutput, ExecRequest, FileUpload, LogLine, LogOptions, NetworkRequest, ProgressFn,
-        Scope, VolumeRequest,
+        AttachRequest, Attached, BuildRequest, ContainerRequest, Engine, EngineError, EngineErrorKind,
+        EngineEvent, EngineFuture, EngineInfo, ExecOutput, ExecRequest, FileUpload, LogLine, LogOptions,
+        NetworkRequest, ProgressFn, Scope, TerminalSize, VolumeRequest,
     },
     plan::{ContainerDetail, ImageInfo, Observed},
     project::Mapping,
@@ -364,6 +364,14 @@ impl Engine for DockerEngine {
         options: &LogOptions,
     ) -> BoxStream<'static, Result<LogLine, EngineError>> {
         logs::logs(&self.docker, container, options)
+    }
+
+    fn attach<'a>(&'a self, container: &'a str, request: &'a AttachRequest) -> EngineFuture<'a, Attached> {
+        attach::attach(&self.docker, container, request, LIMIT).boxed()
+    }
+
+    fn resize<'a>(&'a self, container: &'a str, size: TerminalSize) -> EngineFuture<'a, ()> {
+        attach::resize(&self.docker, container, size, LIMIT).boxed()
     }
 
     fn exec<'a>(&'a self, container: &'a str, request: &'a ExecRequest) -> EngineFuture<'a, ExecOutput> {

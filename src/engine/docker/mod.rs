@@ -8,6 +8,7 @@
 //! Entry point is [`DockerEngine::connect`].
 
 mod api_socket;
+mod attach;
 mod build;
 mod connect;
 mod context;

@@ -5,6 +5,7 @@
 //! claims only what the contract tests have seen a real engine do. It spawns tasks of its own, because a real engine
 //! goes on when nobody waits for its answer. With one script and one caller it always gives the same record.
 
+mod attach;
 mod container;
 mod facts;
 mod life;

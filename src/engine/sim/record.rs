@@ -62,13 +62,16 @@ pub enum Verb {
     Inspect,
     Events,
     Logs,
+    Attach,
+    Resize,
     Exec,
 }
 
 impl Verb {
     /// Whether the engine is another one afterwards.
     pub fn changes(self) -> bool {
-        !matches!(self, Self::Observe | Self::Image | Self::Inspect | Self::Events | Self::Logs | Self::Exec)
+        let asks = matches!(self, Self::Observe | Self::Image | Self::Inspect | Self::Events | Self::Logs);
+        !asks && !matches!(self, Self::Attach | Self::Resize | Self::Exec)
     }
 }
 
@@ -96,6 +99,8 @@ impl fmt::Display for Verb {
             Self::Inspect => "inspect",
             Self::Events => "events",
             Self::Logs => "logs",
+            Self::Attach => "attach",
+            Self::Resize => "resize",
             Self::Exec => "exec",
         })
     }

@@ -152,6 +152,7 @@ pub struct Behaviour {
     pub(super) health: Vec<(Duration, EngineHealth)>,
     pub(super) exec: Vec<(String, i64, String)>,
     pub(super) exec_takes: Duration,
+    pub(super) repeats_input: bool,
 }
 
 /// How a container's process ends by itself.
@@ -179,6 +180,7 @@ impl Default for Behaviour {
             health: Vec::new(),
             exec: Vec::new(),
             exec_takes: Duration::from_millis(5),
+            repeats_input: false,
         }
     }
 }
@@ -284,6 +286,13 @@ impl Behaviour {
     #[must_use]
     pub fn log_error(mut self, at: Duration, line: &str) -> Self {
         self.log.push((at, true, line.to_owned()));
+        self
+    }
+
+    /// Every line of its input is a line of its output; it ends with 0 where that ends.
+    #[must_use]
+    pub fn repeats_input(mut self) -> Self {
+        self.repeats_input = true;
         self
     }
 

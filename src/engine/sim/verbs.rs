@@ -14,9 +14,10 @@ use super::{
 };
 use crate::{
     engine::{
-        BuildRequest, ContainerRequest, Engine, EngineAction, EngineError, EngineErrorKind as Kind,
-        EngineEvent, EngineFuture, EngineInfo, EngineProgress, ExecOutput, ExecRequest, FileUpload, LogLine,
-        LogOptions, NetworkRequest, ProgressFn, Scope, VolumeRequest,
+        AttachRequest, Attached, BuildRequest, ContainerRequest, Engine, EngineAction, EngineError,
+        EngineErrorKind as Kind, EngineEvent, EngineFuture, EngineInfo, EngineProgress, ExecOutput,
+        ExecRequest, FileUpload, LogLine, LogOptions, NetworkRequest, ProgressFn, Scope, TerminalSize,
+        VolumeRequest,
     },
     plan::{ContainerDetail, ContainerState, Endpoint, ImageInfo, Observed},
 };
@@ -268,6 +269,17 @@ impl Engine for SimEngine {
         options: &LogOptions,
     ) -> BoxStream<'static, Result<LogLine, EngineError>> {
         Arc::clone(&self.inner).log(container.to_owned(), options.clone())
+    }
+
+    fn attach<'a>(&'a self, container: &'a str, _request: &'a AttachRequest) -> EngineFuture<'a, Attached> {
+        let key = container.to_owned();
+        let inner = Arc::clone(&self.inner);
+        self.ask(Verb::Attach, container.to_owned(), String::new(), async move { inner.streams(&key) })
+    }
+
+    fn resize<'a>(&'a self, container: &'a str, size: TerminalSize) -> EngineFuture<'a, ()> {
+        let (key, detail) = (container.to_owned(), format!("{}x{}", size.columns, size.rows));
+        self.quick(Verb::Resize, (container, &detail), QUICK, move |_, world| world.expect(&key).map(|_| ()))
     }
 
     fn exec<'a>(&'a self, container: &'a str, request: &'a ExecRequest) -> EngineFuture<'a, ExecOutput> {

@@ -3,8 +3,8 @@
 use super::{Builder, First, Outcome, diverge::references};
 use crate::{
     plan::{
-        Action, Cause, Container, ContainerRef, ContainerState, EngineHealth, Found, Phase, Place, Step,
-        StepId, UnitId, UnitReplica, down::is_up, names, place, unit,
+        Action, Cause, Container, ContainerRef, ContainerState, EngineHealth, Found, OneOffTarget, Phase,
+        Place, Step, StepId, UnitId, UnitReplica, down::is_up, names, place, unit,
     },
     project::{Replica, Service},
 };
@@ -152,7 +152,8 @@ impl Builder<'_> {
     fn create(&mut self, target: &Target<'_>, replica: &Replica) -> UnitReplica {
         let name = self.project.container_name(target.service, replica.number);
         let after = self.needs(target);
-        let action = Action::CreateContainer { replica: replica.clone(), name, replaces: None };
+        let action =
+            Action::CreateContainer { replica: replica.clone(), name, replaces: None, one_off: None };
         let created = self.plain(action, Cause::Missing, after, Some(target.unit));
         let outcome = self.outcome(target);
         outcome.first.get_or_insert(First::Created(created));
@@ -175,8 +176,8 @@ impl Builder<'_> {
         let created = {
             let name = names::temporary_name(&old, &final_name);
             let after = self.needs(target);
-            let action =
-                Action::CreateContainer { replica: replica.clone(), name, replaces: Some(old.clone()) };
+            let (replica, replaces) = (replica.clone(), Some(old.clone()));
+            let action = Action::CreateContainer { replica, name, replaces, one_off: None };
             self.plain(action, cause.clone(), after, Some(unit))
         };
         let outcome = self.outcome(target);
@@ -245,7 +246,9 @@ impl Builder<'_> {
     }
 
     fn gated(&mut self, unit: UnitId, action: Action, cause: Cause, after: Vec<StepId>) -> StepId {
-        self.step(Step { action, after, gate: Some(unit), unit: Some(unit), cause, phase: Phase::Run })
+        // What is not started waits for nobody.
+        let gate = (!self.options.no_start).then_some(unit);
+        self.step(Step { action, after, gate, unit: Some(unit), cause, phase: Phase::Run })
     }
 
     fn start(
@@ -340,17 +343,36 @@ impl Builder<'_> {
         }
     }
 
+    /// The one-off container: created once its gates are open, and started by whoever attaches to it.
+    pub(super) fn one_off(&mut self, wanted: &OneOffTarget) {
+        let service = &self.project.services[wanted.service.as_str()];
+        let image = self.image(service);
+        let target = Target { service, unit: self.ids[wanted.service.as_str()], image };
+        self.services.insert(wanted.service.clone(), Outcome::default());
+        let replica = Replica::one_off(&wanted.service);
+        let action = Action::CreateContainer {
+            name: self.project.container_name(service, replica.number),
+            replica: replica.clone(),
+            replaces: None,
+            one_off: Some(wanted.container.clone()),
+        };
+        let after = self.needs(&target);
+        self.gated(target.unit, action, Cause::Requested, after);
+        let replica =
+            UnitReplica { number: replica.number, start: None, existing: None, found: Found::ToStart };
+        self.units.push(unit::one_off(self.project, service, &self.ids, replica));
+    }
+
+    /// What belongs to no service of the files, and one-off containers that have ended.
     pub(super) fn orphans(&mut self) {
         let known = |name: &str| {
             self.project.services.contains_key(name) || self.project.disabled_services.contains_key(name)
         };
-        let orphans: Vec<Container> = self
-            .observed
-            .containers
-            .iter()
-            .filter(|c| !c.is_oneoff() && c.service().is_some_and(|s| !known(s)))
-            .cloned()
-            .collect();
+        let ended = |c: &Container| matches!(c.state, ContainerState::Exited | ContainerState::Dead);
+        let is_orphan =
+            |c: &Container| if c.is_oneoff() { ended(c) } else { c.service().is_some_and(|s| !known(s)) };
+        let orphans: Vec<Container> =
+            self.observed.containers.iter().filter(|c| is_orphan(c)).cloned().collect();
         if orphans.is_empty() {
             return;
         }
@@ -361,7 +383,7 @@ impl Builder<'_> {
         } else {
             let names: Vec<&str> = orphans.iter().map(|c| c.name.as_str()).collect();
             self.warnings.push(format!(
-                "containers of services that are not in the files: {} (remove them with `--remove-orphans`)",
+                "containers that belong to no service of the files, or have ended after `run`: {} (remove them with `--remove-orphans`)",
                 names.join(", ")
             ));
         }

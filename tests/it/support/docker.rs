@@ -23,6 +23,17 @@ pub(crate) async fn engine() -> Arc<dyn Engine> {
     Arc::new(engine)
 }
 
+/// Whether the Docker CLI here has the Compose plugin; a test that goes without it says so.
+#[expect(clippy::print_stderr, reason = "a test that was skipped says so")]
+pub(crate) fn has_compose() -> bool {
+    let answers = Command::new("docker").args(["compose", "version"]).output();
+    let has = answers.is_ok_and(|answer| answer.status.success());
+    if !has {
+        eprintln!("skipped: the Docker CLI here has no `docker compose`");
+    }
+    has
+}
+
 /// Builds the image, once; tests in other processes wait, and find it done.
 pub(crate) fn build_image() {
     static IMAGE: OnceLock<()> = OnceLock::new();

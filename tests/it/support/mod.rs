@@ -2,5 +2,6 @@
 
 pub(crate) mod docker;
 pub(crate) mod lab;
+pub(crate) mod pty;
 pub(crate) mod stack;
 pub(crate) mod world;

@@ -5,7 +5,7 @@ use std::{
     fmt::Write as _,
     io::{BufRead, BufReader, Read},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     time::{Duration, Instant},
 };
@@ -190,6 +190,45 @@ impl Stack {
         lines.map(|(time, text)| (sortable(time), text.to_owned())).collect()
     }
 
+    /// Waits until the engine has told of these events of a container: `WIDTHxHEIGHT` of a resize.
+    #[track_caller]
+    pub(crate) fn until_event(&self, container: &str, event: &str, wanted: &[&str]) {
+        let filters = ["--filter", &format!("container={container}"), "--filter", &format!("event={event}")];
+        let mut events = self.hermetic("docker");
+        events.args(["events", "--since", "10m"]).args(filters);
+        let mut events = Running::spawn({
+            events.args(["--format", "{{.Actor.Attributes.width}}x{{.Actor.Attributes.height}}"]);
+            events
+        });
+        for words in wanted {
+            events.until(words);
+        }
+    }
+
+    /// What is the same of a one-off container whoever made it: its definition on the engine. Removes it.
+    #[track_caller]
+    pub(crate) fn take_one_off(&self, name: &str) -> Value {
+        let text = self.docker(&["inspect", name]);
+        self.docker(&["rm", "-f", "-v", name]);
+        let mut all: Vec<Value> = serde_json::from_str(&text).expect("JSON");
+        let mut raw = all.remove(0);
+        let labels = raw["Config"]["Labels"].as_object_mut().expect("labels");
+        for own in ["slug", "version"] {
+            labels.remove(&format!("com.docker.compose.{own}")).expect("a label");
+        }
+        raw["Config"].as_object_mut().expect("an object").remove("Hostname");
+        // Compose sends maps in any order.
+        for list in ["/Config/Env", "/HostConfig/Binds", "/HostConfig/Mounts"] {
+            if let Some(list) = raw.pointer_mut(list).and_then(Value::as_array_mut) {
+                list.sort_by_key(Value::to_string);
+            }
+        }
+        let networks = raw["NetworkSettings"]["Networks"].as_object().expect("networks");
+        let network = |(name, n): (&String, &Value)| (name.clone(), n["Aliases"].clone(), n["Links"].clone());
+        let networks: Vec<_> = networks.iter().map(network).collect();
+        serde_json::json!([raw["Config"], raw["HostConfig"], networks])
+    }
+
     /// All files below the folder where runs are kept.
     pub(crate) fn kept(&self) -> BTreeMap<String, String> {
         let mut files = BTreeMap::new();
@@ -300,6 +339,11 @@ impl Running {
             });
         }
         Self { child, lines, seen: Vec::new() }
+    }
+
+    /// The end of its input that is written to, where the command asked for a pipe.
+    pub(crate) fn input(&mut self) -> ChildStdin {
+        self.child.stdin.take().expect("piped")
     }
 
     /// The next line before a moment; `None`: it has closed its output.

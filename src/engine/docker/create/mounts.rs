@@ -66,7 +66,8 @@ fn plain_bind(project: &Project, volume: &ServiceMount) -> Option<String> {
                 None => format!("{source}:{target}:{mode}"),
             })
         }
-        "volume" if volume_is_plain(volume.volume.as_ref()) => {
+        // `run --volume` may name a volume that is not in the files.
+        "volume" if volume_is_plain(volume.volume.as_ref()) && project.volumes.contains_key(source) => {
             Some(format!("{}:{target}:{mode}", volume_name(project, source)))
         }
         _ => None,

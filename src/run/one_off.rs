@@ -1,0 +1,332 @@
+//! `run`: what a one-off container needs is started as `up` starts it; then it runs, attached or not, to its end.
+
+use std::{io, pin::Pin, sync::Arc, time::Duration};
+
+use futures::{StreamExt as _, future::BoxFuture, stream::BoxStream, stream::FuturesUnordered};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{
+    Ended, Keep, RunError, UpRequest,
+    stream::{Fed, Pumped, feed, pump},
+    up::{DrivenStart, Started, conclude, ended, start},
+};
+use crate::{
+    engine::{AttachRequest, Engine, EngineError, TerminalSize},
+    event::{Aftermath, EventKind, Failure, ServiceState, Verdict},
+    executor::{Heard, Run, give_files, post_start},
+    plan::{ContainerRef, OneOffTarget},
+    project::{Replica, Service},
+};
+
+/// How long the engine may take to remove a container that has ended.
+const REMOVAL: Duration = Duration::from_secs(10);
+
+/// Signals that end most programs; one of them for the third time kills.
+const ENDING: [&str; 4] = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"];
+
+/// The user's end of an attached container.
+pub trait Terminal: Send {
+    /// From now on what the user does to this program is meant for the container.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be listened to.
+    fn listen(&mut self) -> io::Result<BoxStream<'static, Gesture>>;
+
+    /// The container runs: the streams are its own. Whatever this changes is put back when the streams are dropped.
+    ///
+    /// # Errors
+    ///
+    /// The terminal cannot be prepared.
+    fn open(&mut self) -> io::Result<Streams>;
+}
+
+/// What somebody does to this program while a container has its streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gesture {
+    /// A signal, by its name.
+    Signal(&'static str),
+    /// The terminal has this size, now or from now on.
+    Size(TerminalSize),
+}
+
+/// The standard streams of this program.
+pub struct Streams {
+    /// `None`: the container gets no input.
+    pub input: Option<Pin<Box<dyn AsyncRead + Send>>>,
+    /// Standard output.
+    pub out: Pin<Box<dyn AsyncWrite + Send>>,
+    /// Standard error.
+    pub err: Pin<Box<dyn AsyncWrite + Send>>,
+    /// Keys that leave the container running; empty where there is no terminal.
+    pub detach_keys: Vec<u8>,
+    /// Puts the terminal back when it is dropped.
+    pub restore: Box<dyn Send>,
+}
+
+/// How a one-off container is run.
+pub enum Attention<'a> {
+    /// To its end, with these streams.
+    Attached {
+        /// The user's end.
+        terminal: &'a mut dyn Terminal,
+        /// The keys that detach, as the Docker CLI's configuration writes them.
+        detach_keys: Option<String>,
+    },
+    /// It is left to itself once it runs.
+    Detached,
+}
+
+/// What came of a one-off container.
+#[derive(Debug, Clone, PartialEq)]
+pub enum OneOffEnd {
+    /// It was not started, because something that it needs was not: why is among the failures.
+    NotRun,
+    /// The engine did not start it.
+    Refused(EngineError),
+    /// It has ended with this code.
+    Exited(i64),
+    /// It goes on without us.
+    LeftRunning(ContainerRef),
+    /// It was started, and then something went wrong that is not its own doing.
+    Lost(String),
+}
+
+/// Carries a `run` out.
+///
+/// # Errors
+///
+/// Before anything is changed: the engine cannot say what there is, or the project cannot be planned.
+pub async fn one_off(
+    run: &mut Run,
+    request: &UpRequest,
+    keep: &dyn Keep,
+    attention: Attention<'_>,
+) -> Result<(Ended, OneOffEnd), RunError> {
+    let mut started = match start(run, request).await? {
+        Started::Driven(started) => *started,
+        Started::Over(ended) => return Ok((ended, OneOffEnd::NotRun)),
+    };
+    let target = request.options.one_off.clone().unwrap_or_default();
+    let replica = Replica::one_off(&target.service);
+    let created = started.driven.done.created.get(&replica).cloned();
+    let (Verdict::Succeeded, Some(container)) = (started.driven.outcome.verdict, created) else {
+        return Ok((conclude(run, request, keep, started).await, OneOffEnd::NotRun));
+    };
+    let service = run.project().services[target.service.as_str()].clone();
+    let one_off = Running { target, service, container, replica, engine: Arc::clone(run.engine()) };
+    let end = match one_off.run(run, attention).await {
+        Ok(end) => end,
+        Err(error) => {
+            fail(&mut started, &one_off, &error);
+            one_off.show(run, ServiceState::Failed, &error.message);
+            return Ok((conclude(run, request, keep, started).await, OneOffEnd::Refused(error)));
+        }
+    };
+    if let OneOffEnd::Exited(code) = end {
+        started.driven.outcome.exits.push((one_off.replica.clone(), code));
+        // Its code is its own affair: what it needed goes on, as with Compose.
+        started.driven.outcome.verdict = if code == 0 { Verdict::Succeeded } else { Verdict::Failed };
+    }
+    Ok((ended(run, started.driven, Aftermath::Kept, Vec::new()), end))
+}
+
+/// A start that the engine refused fails the run as any other.
+fn fail(started: &mut DrivenStart, one_off: &Running, error: &EngineError) {
+    let outcome = &mut started.driven.outcome;
+    outcome.verdict = Verdict::Failed;
+    outcome.failures.push(Failure {
+        service: one_off.target.service.clone(),
+        reason: error.message.clone(),
+        ..Failure::default()
+    });
+}
+
+/// A one-off container that is there.
+struct Running {
+    target: OneOffTarget,
+    service: Service,
+    container: ContainerRef,
+    replica: Replica,
+    engine: Arc<dyn Engine>,
+}
+
+/// Something that goes on beside the container.
+type Aside = BoxFuture<'static, Result<(), EngineError>>;
+
+impl Running {
+    fn show(&self, run: &mut Run, state: ServiceState, cause: &str) {
+        run.announce(EventKind::Service {
+            replica: self.replica.clone(),
+            state,
+            cause: cause.to_owned(),
+            container: Some(self.container.id.clone()),
+        });
+    }
+
+    /// Starts it and stays as long as is asked for. An error: it was not started.
+    async fn run(&self, run: &mut Run, attention: Attention<'_>) -> Result<OneOffEnd, EngineError> {
+        let id = &self.container.id;
+        run.listen().await;
+        self.show(run, ServiceState::Starting, "");
+        let project = Arc::clone(run.project());
+        let Attention::Attached { terminal, detach_keys } = attention else {
+            give_files(self.engine.as_ref(), &project, &self.service, id).await?;
+            self.engine.start(id).await?;
+            self.show(run, ServiceState::Ready, "");
+            return Ok(match self.hooks().await {
+                Ok(()) => OneOffEnd::LeftRunning(self.container.clone()),
+                Err(error) => OneOffEnd::Lost(error.message),
+            });
+        };
+        let gestures = terminal.listen().map_err(|e| failed("signals cannot be listened to", &e))?;
+        let request = AttachRequest { stdin: self.target.container.interactive, detach_keys };
+        let attached = self.engine.attach(id, &request).await?;
+        give_files(self.engine.as_ref(), &project, &self.service, id).await?;
+        self.engine.start(id).await?;
+        self.show(run, ServiceState::Ready, "");
+        let end = match terminal.open() {
+            Ok(streams) => self.attend(run, attached, streams, gestures).await,
+            Err(error) => {
+                self.abandon().await;
+                OneOffEnd::Lost(format!("the terminal cannot be prepared: {error}"))
+            }
+        };
+        match &end {
+            OneOffEnd::Exited(0) => self.show(run, ServiceState::Completed, ""),
+            OneOffEnd::Exited(code) => {
+                self.show(run, ServiceState::Failed, &format!("exited with code {code}"));
+            }
+            OneOffEnd::Lost(why) => self.show(run, ServiceState::Failed, why),
+            OneOffEnd::NotRun | OneOffEnd::Refused(_) | OneOffEnd::LeftRunning(_) => {}
+        }
+        Ok(end)
+    }
+
+    /// Passes everything on, both ways, until the container has ended and all it wrote has been passed on.
+    async fn attend(
+        &self,
+        run: &mut Run,
+        attached: crate::engine::Attached,
+        streams: Streams,
+        mut gestures: BoxStream<'static, Gesture>,
+    ) -> OneOffEnd {
+        let Streams { input, out, err, detach_keys, restore } = streams;
+        let _restored_at_the_end = restore;
+        let mut output = std::pin::pin!(pump(attached.output, out, err));
+        let mut input = std::pin::pin!(feed(input, attached.input, detach_keys));
+        let (mut reading, mut feeding) = (true, true);
+        let mut code = None;
+        let mut hook_failed = None;
+        let mut asides: FuturesUnordered<Aside> = FuturesUnordered::new();
+        asides.push(self.hooks());
+        let mut endings = 0;
+        while reading || code.is_none() {
+            tokio::select! {
+                Some(gesture) = gestures.next() => {
+                    if matches!(gesture, Gesture::Signal(name) if ENDING.contains(&name)) {
+                        endings += 1;
+                        if code.is_some() || endings > 3 {
+                            // Nobody waits for the rest.
+                            break;
+                        }
+                    }
+                    asides.push(self.pass_on(gesture, endings));
+                }
+                pumped = &mut output, if reading => {
+                    reading = false;
+                    match pumped {
+                        Pumped::Ended => {}
+                        // Nobody reads what it writes: it ends at once, as a writer to a closed pipe does.
+                        Pumped::Unread => asides.push(self.pass_on(Gesture::Signal("SIGKILL"), 0)),
+                        Pumped::Broken(error) if code.is_none() => {
+                            self.abandon().await;
+                            return OneOffEnd::Lost(format!("the connection to it broke: {error}"));
+                        }
+                        Pumped::Broken(error) => {
+                            return OneOffEnd::Lost(format!("the end of its output is lost: {error}"));
+                        }
+                    }
+                }
+                fed = &mut input, if feeding => {
+                    feeding = false;
+                    if fed == Fed::Detached {
+                        return OneOffEnd::LeftRunning(self.container.clone());
+                    }
+                }
+                heard = run.hear(&self.container.id), if code.is_none() => match heard {
+                    Heard::Exited(exit) => code = Some(exit),
+                    Heard::Gone => return OneOffEnd::Lost("it was removed before it ended".to_owned()),
+                },
+                Some(done) = asides.next() => {
+                    if let Err(error) = done {
+                        hook_failed = Some(error.message);
+                    }
+                }
+            }
+        }
+        let Some(code) = code else {
+            return OneOffEnd::Lost("it does not end: left as it is".to_owned());
+        };
+        self.removed(run).await;
+        match hook_failed {
+            Some(why) if code == 0 => OneOffEnd::Lost(why),
+            _ => OneOffEnd::Exited(code),
+        }
+    }
+
+    /// What the engine is asked for because of a gesture. It fails only where that is of no interest.
+    fn pass_on(&self, gesture: Gesture, endings: u32) -> Aside {
+        let (engine, id) = (Arc::clone(&self.engine), self.container.id.clone());
+        Box::pin(async move {
+            let passed = match gesture {
+                Gesture::Signal(name) if ENDING.contains(&name) && endings > 2 => {
+                    engine.kill(&id, "SIGKILL").await
+                }
+                Gesture::Signal(name) => engine.kill(&id, name).await,
+                Gesture::Size(size) => engine.resize(&id, size).await,
+            };
+            if let Err(error) = passed {
+                tracing::debug!("{gesture:?} cannot be passed on: {error}");
+            }
+            Ok(())
+        })
+    }
+
+    /// The hooks after its start. One that a container has not lived to see has not failed.
+    fn hooks(&self) -> Aside {
+        let (engine, id) = (Arc::clone(&self.engine), self.container.id.clone());
+        let service = self.service.clone();
+        Box::pin(async move {
+            match post_start(engine.as_ref(), &service, &id).await {
+                Err(error) if engine.inspect(&id).await.is_ok_and(|d| d.is_some_and(|d| d.pid > 0)) => {
+                    Err(error)
+                }
+                _ => Ok(()),
+            }
+        })
+    }
+
+    /// A container that goes when it ends must not stay because nobody is attached any more.
+    async fn abandon(&self) {
+        if self.target.container.auto_remove
+            && let Err(error) = self.engine.remove(&self.container.id, true).await
+        {
+            tracing::warn!("{} cannot be removed: {error}", self.container.name);
+        }
+    }
+
+    /// Whoever comes next finds it gone.
+    async fn removed(&self, run: &mut Run) {
+        if self.target.container.auto_remove {
+            let gone = async { while run.hear(&self.container.id).await != Heard::Gone {} };
+            if tokio::time::timeout(REMOVAL, gone).await.is_err() {
+                tracing::warn!("the engine has not removed {} yet", self.container.name);
+            }
+        }
+    }
+}
+
+fn failed(what: &str, error: &io::Error) -> EngineError {
+    EngineError::new(crate::engine::EngineErrorKind::Failed, format!("{what}: {error}"))
+}
