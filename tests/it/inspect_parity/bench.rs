@@ -24,6 +24,7 @@ pub(super) struct Bench {
     pub(super) stack: Stack,
     settings: Value,
     config: Option<PathBuf>,
+    _images: Images,
     _outside: Outside,
     _devices: Option<Devices>,
 }
@@ -51,7 +52,8 @@ impl Bench {
         });
         let devices = settings["x-cdi"].is_object().then(|| Devices::describe(&settings["x-cdi"]));
         let outside = Outside::make(&stack, &settings["x-outside"]);
-        Some(Self { stack, settings, config, _outside: outside, _devices: devices })
+        let images = Images { project: stack.name.clone() };
+        Some(Self { stack, settings, config, _images: images, _outside: outside, _devices: devices })
     }
 
     /// The words that bring it up.
@@ -115,6 +117,23 @@ fn applies(settings: &Value) -> Result<(), String> {
 fn docker(words: &[&str]) -> Option<String> {
     let output = Command::new("docker").args(words).output().unwrap();
     output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+}
+
+/// The images that were built for a project; removed when it goes out of scope, after its containers.
+struct Images {
+    project: String,
+}
+
+impl Drop for Images {
+    fn drop(&mut self) {
+        let label = format!("label=com.docker.compose.project={}", self.project);
+        let ids = docker(&["image", "ls", "-q", "--filter", &label]).unwrap_or_default();
+        let ids: Vec<&str> = ids.split_whitespace().collect();
+        if !ids.is_empty() {
+            // `-f`: one image has several names.
+            docker(&[&["image", "rm", "-f"], ids.as_slice()].concat());
+        }
+    }
 }
 
 /// What a project takes from outside; removed when it goes out of scope.
