@@ -6,10 +6,12 @@ use std::{
     io::{self, Write as _},
 };
 
+use serde_json::{Map, Value};
+
 use super::{
     CliError, Exit, Invocation,
     args::{ConfigArgs, ConfigFormat},
-    settings, variables,
+    digests, settings, variables,
 };
 use crate::{
     compose::{self, LoadOptions, tree::Node, yaml},
@@ -22,14 +24,14 @@ use crate::{
 /// # Errors
 ///
 /// The files are wrong, a service is unknown, or the output cannot be written.
-pub(super) fn run(invocation: &Invocation, args: &ConfigArgs) -> Result<Exit, CliError> {
+pub(super) async fn run(invocation: &Invocation, args: &ConfigArgs) -> Result<Exit, CliError> {
     let text = match list(invocation, args)? {
         _ if args.effective => effective(invocation, args)?,
         _ if args.variables => {
             variables::text(invocation, options(invocation, args, &args.services), args.format)?
         }
         Some(lines) => lines.into_iter().map(|line| line + "\n").collect(),
-        None => model(invocation, args)?,
+        None => model(invocation, args).await?,
     };
     if args.quiet {
         return Ok(Exit::Fine);
@@ -159,28 +161,59 @@ fn hashes(project: &Project, wanted: &str) -> Result<Vec<String>, CliError> {
 }
 
 /// The model as text.
-fn model(invocation: &Invocation, args: &ConfigArgs) -> Result<String, CliError> {
+async fn model(invocation: &Invocation, args: &ConfigArgs) -> Result<String, CliError> {
     let options = options(invocation, args, &args.services);
     if args.no_interpolate {
-        let mut tree = compose::tree_json(&invocation.load_tree(&options)?);
-        return Ok(match args.format.unwrap_or_default() {
-            ConfigFormat::Json => go_json_indented(&tree),
-            ConfigFormat::Yaml => {
-                sort_all(&mut tree);
-                yaml::write(&tree)
-            }
-        });
+        return tree(invocation, args, &options).await;
     }
-    let project = load(invocation, &options)?;
-    if args.format == Some(ConfigFormat::Json) {
-        refuse_ssh_paths(&project)?;
+    let mut project = load(invocation, &options)?;
+    if args.resolve_image_digests || args.lock_image_digests {
+        let images = project.services.values_mut().filter_map(|service| service.image.as_mut());
+        digests::pin(invocation, images).await?;
+    }
+    if args.lock_image_digests {
+        let only = |service: Service| Service { image: service.image, ..Service::default() };
+        let services = project.services.into_iter().map(|(name, service)| (name, only(service))).collect();
+        project = Project { services, ..Project::default() };
     }
     let text = match args.format.unwrap_or_default() {
-        ConfigFormat::Json => go_json_indented(&project.to_json()),
+        ConfigFormat::Json => {
+            refuse_ssh_paths(&project)?;
+            go_json_indented(&project.to_json())
+        }
         ConfigFormat::Yaml => yaml::write(&project.to_yaml()),
     };
     // So that the text can be read again as a Compose file.
     Ok(text.replace('$', "$$"))
+}
+
+/// The merged files as text, their variables as they are written.
+async fn tree(invocation: &Invocation, args: &ConfigArgs, options: &LoadOptions) -> Result<String, CliError> {
+    let mut tree = compose::tree_json(&invocation.load_tree(options)?);
+    if args.resolve_image_digests || args.lock_image_digests {
+        let services = tree.get_mut("services").and_then(Value::as_object_mut);
+        let images = services.into_iter().flat_map(Map::values_mut).filter_map(|service| {
+            match service.get_mut("image") {
+                Some(Value::String(image)) => Some(image),
+                _ => None,
+            }
+        });
+        digests::pin(invocation, images).await?;
+    }
+    if args.lock_image_digests
+        && let Some(top) = tree.as_object_mut()
+    {
+        top.retain(|key, _| key == "services");
+        let services = top.values_mut().filter_map(Value::as_object_mut).flat_map(Map::values_mut);
+        services.filter_map(Value::as_object_mut).for_each(|service| service.retain(|key, _| key == "image"));
+    }
+    Ok(match args.format.unwrap_or_default() {
+        ConfigFormat::Json => go_json_indented(&tree),
+        ConfigFormat::Yaml => {
+            sort_all(&mut tree);
+            yaml::write(&tree)
+        }
+    })
 }
 
 /// In JSON, Compose writes no key with a path: its text for one is no JSON, and it fails.

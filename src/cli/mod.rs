@@ -10,6 +10,7 @@ pub mod args;
 mod complete;
 mod config;
 mod console;
+mod digests;
 mod ending;
 mod entry;
 mod error;

@@ -94,6 +94,9 @@ pub(crate) fn bytes(text: &str) -> Result<i64, String> {
     let (number, suffix) = text.split_at(end + 1);
     let number = number.strip_suffix(' ').unwrap_or(number);
     let value: f64 = number.parse().map_err(|_| format!("`{number}` is no number"))?;
+    if value.is_infinite() {
+        return Err("it is too large".to_owned());
+    }
     if value < 0.0 {
         return Err("it is negative".to_owned());
     }
@@ -189,7 +192,7 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(bytes(text), Ok(expected), "{text}");
         }
-        for text in ["", "k", "1x", "1kk", "1bb", "-1"] {
+        for text in ["", "k", "1x", "1kk", "1bb", "-1", "1e400"] {
             assert!(bytes(text).is_err(), "{text}");
         }
     }

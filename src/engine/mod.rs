@@ -35,6 +35,9 @@ pub trait Engine: Send + Sync {
         platform: Option<&'a str>,
     ) -> EngineFuture<'a, Option<ImageInfo>>;
 
+    /// Asks an image's registry for the digest of its manifest.
+    fn registry_digest<'a>(&'a self, reference: &'a str) -> EngineFuture<'a, String>;
+
     /// Pulls an image.
     fn pull<'a>(
         &'a self,

@@ -9,6 +9,7 @@
 mod bytes;
 mod duration;
 mod health;
+mod image_name;
 mod json;
 mod orch;
 mod order;
@@ -21,6 +22,7 @@ mod text;
 pub use bytes::*;
 pub use duration::*;
 pub use health::*;
+pub use image_name::*;
 pub use json::*;
 pub use orch::*;
 pub use order::sort_all;

@@ -26,7 +26,9 @@ impl Project {
     /// Never: every key of the model is text.
     pub fn to_yaml(&self) -> Value {
         let mut top = Map::new();
-        top.insert("name".to_owned(), json!(self.name));
+        if !self.name.is_empty() {
+            top.insert("name".to_owned(), json!(self.name));
+        }
         let services = self.services.iter().map(|(name, service)| (name.clone(), service_yaml(service)));
         top.insert("services".to_owned(), services.collect());
         let networks = self.networks.iter().map(|(name, network)| {

@@ -223,6 +223,12 @@ pub struct ConfigArgs {
     /// Read no `env_file`
     #[arg(long)]
     pub no_env_resolution: bool,
+    /// Put behind each image the digest that its registry has
+    #[arg(long)]
+    pub resolve_image_digests: bool,
+    /// Print only the images with their digests, as a file that overrides the others
+    #[arg(long)]
+    pub lock_image_digests: bool,
     /// Print the names of services
     #[arg(long = "services", id = "list_services", group = "list")]
     pub list_services: bool,

@@ -248,6 +248,14 @@ impl Engine for DockerEngine {
         image::lookup(&self.docker, reference, platform, LIMIT).boxed()
     }
 
+    fn registry_digest<'a>(&'a self, reference: &'a str) -> EngineFuture<'a, String> {
+        async move {
+            let credentials = credentials::of_image(&self.config_dir, reference).await?;
+            image::registry_digest(&self.docker, reference, credentials, LIMIT).await
+        }
+        .boxed()
+    }
+
     fn pull<'a>(
         &'a self,
         reference: &'a str,

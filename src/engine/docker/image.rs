@@ -73,6 +73,20 @@ fn same_platform(wanted: &str, actual: &str) -> bool {
     os == its_os && architecture == its_architecture && variants
 }
 
+/// The digest that an image's registry has for it.
+pub(super) async fn registry_digest(
+    docker: &Docker,
+    reference: &str,
+    credentials: Option<DockerCredentials>,
+    limit: Duration,
+) -> Result<String, EngineError> {
+    let call = docker.inspect_registry_image(reference, credentials);
+    let answer = within(limit, "ask the registry", call).await?;
+    answer.descriptor.digest.ok_or_else(|| {
+        EngineError::new(EngineErrorKind::NotFound, format!("the registry has no digest for {reference}"))
+    })
+}
+
 /// Pulls an image. There is no time limit: how long a pull may stay silent depends on its layers.
 pub(super) async fn pull(
     docker: &Docker,

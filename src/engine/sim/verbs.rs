@@ -61,6 +61,13 @@ impl Engine for SimEngine {
         self.quick(Verb::Image, (reference, ""), QUICK, move |_, world| Ok(world.image_info(&name)))
     }
 
+    fn registry_digest<'a>(&'a self, reference: &'a str) -> EngineFuture<'a, String> {
+        let name = reference.to_owned();
+        self.quick(Verb::Image, (reference, ""), QUICK, move |_, _| {
+            Ok(format!("sha256:{}", facts::digest(&name)))
+        })
+    }
+
     fn pull<'a>(
         &'a self,
         reference: &'a str,
