@@ -104,6 +104,15 @@ pub(super) struct Loader<'a> {
     captured: resolve::Captured,
 }
 
+/// What names without a value are given.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fill {
+    /// The value of the project's environment.
+    FromEnvironment,
+    /// Nothing: the files are shown as they are written.
+    Nothing,
+}
+
 /// Which steps a file goes through.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
@@ -126,7 +135,7 @@ pub fn load(files: &dyn Files, process: &Environment, options: &LoadOptions) -> 
 pub fn load_tree(files: &dyn Files, process: &Environment, options: &LoadOptions) -> LoadedTree {
     let mut sources = SourceMap::default();
     let mut loader = Loader::new(files, process, options, &mut sources);
-    let merged = loader.merged(process, options);
+    let merged = loader.merged(process, options, Fill::Nothing);
     let (merged, diagnostics) = loader.end(merged);
     let (tree, name) = merged.map(|merged| (merged.tree, merged.name)).unzip();
     LoadedTree { tree, name: name.unwrap_or_default(), diagnostics, sources }
@@ -170,7 +179,7 @@ impl<'a> Loader<'a> {
     }
 
     fn project(&mut self, process: &Environment, options: &LoadOptions) -> Result<Project, Stop> {
-        let merged = self.merged(process, options)?;
+        let merged = self.merged(process, options, Fill::FromEnvironment)?;
         let (mut project, problems) = decode::project(&merged.tree, &merged.name, &merged.environment);
         self.problems.extend(problems);
         self.stop_at_errors()?;
@@ -204,9 +213,12 @@ impl<'a> Loader<'a> {
         Ok(project)
     }
 
-    fn merged(&mut self, process: &Environment, options: &LoadOptions) -> Result<Merged, Stop> {
-        let Found { configs, directory, environment, environment_files, name } =
+    fn merged(&mut self, process: &Environment, options: &LoadOptions, fill: Fill) -> Result<Merged, Stop> {
+        let Found { configs, directory, mut environment, environment_files, name } =
             files::find(&mut self.reader, process, options, &mut self.problems)?;
+        if fill == Fill::Nothing {
+            environment = Environment::default();
+        }
         let config_files = configs.iter().map(|config| config.path.clone()).collect();
         let scope = Scope { directory, environment, included: Vec::new() };
         let mut tree = self.model(configs, &scope)?;

@@ -539,6 +539,15 @@ fn the_tree_carries_the_name_that_the_project_has() {
 }
 
 #[test]
+fn the_tree_leaves_names_without_a_value_alone() {
+    let mut bare =
+        case(&[("compose.yaml", "services: {a: {image: i, environment: {A: }}}")]).variable("A", "1");
+    bare.options.skip.interpolation = true;
+    let tree = load_tree(&bare.files, &bare.environment, &bare.options).tree.expect("a tree");
+    assert!(tree.at(&["services", "a", "environment", "A"]).unwrap().is_null());
+}
+
+#[test]
 fn the_folder_of_an_include_may_be_a_number() {
     let files = |directory: &str| {
         let main =
