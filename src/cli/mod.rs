@@ -7,6 +7,7 @@
 //! Entry point is [`main`].
 
 pub mod args;
+mod ask;
 mod complete;
 mod config;
 mod console;
@@ -26,6 +27,7 @@ mod logs;
 mod plan;
 mod plugin;
 mod ps;
+mod recipes;
 mod run;
 mod scope;
 mod session;

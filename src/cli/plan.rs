@@ -5,12 +5,13 @@ use std::io::{self, Write as _};
 use super::{
     CliError, Exit, Invocation,
     args::{Format, PlanArgs},
+    recipes::recipes,
     up,
 };
 use crate::{
     diagnostic::{Diagnostic, SourceMap, render_all},
     plan::{self, Observed, UpOptions, plan_json, plan_text},
-    run::scope,
+    run::look,
 };
 
 /// Prints what `up` would do, and does nothing.
@@ -20,17 +21,24 @@ use crate::{
 /// The files are wrong, the project cannot be planned, or the engine cannot be reached.
 pub(super) async fn run(invocation: &Invocation, args: &PlanArgs) -> Result<Exit, CliError> {
     let project = up::project(invocation, &args.up)?;
+    let mut options = UpOptions { offline: args.offline, ..up::options(invocation, &args.up) };
     let observed = if args.offline {
         Observed::default()
     } else {
         let engine = invocation.connect().await?;
         up::refuse(&project, engine.info())?;
-        let observed = engine.observe(&scope(&project)).await;
+        if let Some((known, _)) = recipes(invocation, &project, &engine.info().host) {
+            options.recipes = known;
+        }
+        let observed = look(engine.as_ref(), &project).await;
         observed.map_err(|error| CliError::engine("failed to list what the engine has", &error))?
     };
     let faulty = |faults: Vec<Diagnostic>| CliError::files(render_all(&faults, &SourceMap::default(), false));
     let supply = plan::supply(&project, up::cores()).map_err(faulty)?;
-    let options = UpOptions { offline: args.offline, unsupplied: supply.is_some(), ..up::options(&args.up) };
+    options.unsupplied = supply.is_some();
+    if args.up.yes {
+        options.replace_volumes = plan::drift(&project, &observed).volumes.into_iter().collect();
+    }
     let mut plan = plan::up(&project, &observed, &options).map_err(faulty)?;
     if let Some(supply) = supply {
         plan.warnings.extend(plan::unsupplied(&project, &plan));

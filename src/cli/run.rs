@@ -50,7 +50,7 @@ pub(super) async fn run(invocation: &Invocation, args: &RunArgs) -> Result<Exit,
     let on_failure = project.orch.on_failure;
     let (mut run, mut session) = Session::begin(&invocation, "run", Arc::new(project), engine, &shown)?;
     let request = UpRequest {
-        options: UpOptions { one_off: Some(target), ..up::options(&args.up()) },
+        options: UpOptions { one_off: Some(target), ..up::options(&invocation, &args.up()) },
         on_failure,
         watch: false,
         abort: AbortOn::Never,

@@ -1,23 +1,31 @@
 //! `up`.
 
-use std::{collections::BTreeSet, sync::Arc, thread::available_parallelism, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    thread::available_parallelism,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use tokio::sync::mpsc;
 
 use super::{
     CliError, Exit, Invocation,
     args::UpArgs,
+    ask::Answers,
     follow::Follow,
+    recipes::recipes,
     session::{Session, Shown},
     settings,
 };
 use crate::{
-    diagnostic::{Diagnostic, SourceMap, render_all},
+    diagnostic::{Diagnostic, SourceMap, did_you_mean, render_all},
     engine::{
         EngineInfo,
         docker::{hand_in_api_socket, refused, unsupported},
     },
-    plan::{Recreate, UpOptions},
+    executor::Quiet,
+    plan::{Recipes, Recreate, UpOptions},
     project::Project,
     report::LogStyle,
     run::{AbortOn, UpRequest, up},
@@ -32,6 +40,7 @@ const START_TIMEOUT: Duration = Duration::from_mins(5);
 ///
 /// The files are wrong, or the engine cannot be reached.
 pub(super) async fn run(invocation: &Invocation, args: &UpArgs) -> Result<Exit, CliError> {
+    refuse_left_out(args)?;
     let project = project(invocation, args)?;
     let engine = invocation.connect().await?;
     refuse(&project, engine.info())?;
@@ -46,8 +55,12 @@ pub(super) async fn run(invocation: &Invocation, args: &UpArgs) -> Result<Exit, 
     let shown = Shown { logs, events: args.events.as_deref() };
     let (mut run, session) =
         Session::begin(invocation, "up", Arc::clone(&project), Arc::clone(&engine), &shown)?;
+    if let Some((known, ledger)) = recipes(invocation, &project, &engine.info().host) {
+        run.set_recipes(known, Box::new(ledger));
+    }
+    run.set_quiet(Quiet { pulls: args.quiet_pull, builds: args.quiet_build });
     let request = UpRequest {
-        options: options(args),
+        options: options(invocation, args),
         on_failure: project.orch.on_failure,
         watch,
         abort: abort(args),
@@ -66,8 +79,9 @@ pub(super) async fn run(invocation: &Invocation, args: &UpArgs) -> Result<Exit, 
         follow.run(receiver)
     });
     let keeper = session.keeper();
+    let answers = Answers::of(invocation, args.yes);
     let ending = async {
-        let ended = up(&mut run, &request, keeper.as_ref()).await;
+        let ended = up(&mut run, &request, keeper.as_ref(), &answers).await;
         // Readers of logs end when nobody tells of new containers any more.
         drop(run);
         ended
@@ -97,6 +111,16 @@ pub(super) fn project(invocation: &Invocation, args: &UpArgs) -> Result<Project,
             service.ok_or_else(|| CliError::usage(format!("no such service: {}", scale.service)))?;
         service.scale = Some(scale.replicas);
     }
+    for named in args.exit_code_from.iter().chain(&args.attach).chain(&args.no_attach) {
+        if !project.services.contains_key(named) && !project.disabled_services.contains_key(named) {
+            let error = CliError::usage(format!("no such service: {named}"));
+            let names = project.services.keys().map(String::as_str);
+            return Err(match did_you_mean(named, names) {
+                Some(name) => error.hint(format!("did you mean `{name}`?")),
+                None => error,
+            });
+        }
+    }
     if args.no_deps && !args.services.is_empty() {
         project.services.retain(|name, _| args.services.contains(name));
     }
@@ -108,26 +132,57 @@ pub(super) fn project(invocation: &Invocation, args: &UpArgs) -> Result<Project,
 }
 
 /// What is planned, as the command line says.
-pub(super) fn options(args: &UpArgs) -> UpOptions {
+pub(super) fn options(invocation: &Invocation, args: &UpArgs) -> UpOptions {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let ignore_orphans = invocation.env("COMPOSE_IGNORE_ORPHANS").is_some_and(is_true);
     UpOptions {
-        recreate: match (args.force_recreate, args.no_recreate) {
+        services: args.services.clone(),
+        recreate: match (args.force_recreate || args.renew_anon_volumes, args.no_recreate) {
             (true, _) => Recreate::Force,
             (false, true) => Recreate::Never,
             (false, false) => Recreate::Diverged,
         },
+        recreate_dependencies: args.always_recreate_deps,
         build: args.build,
         no_build: args.no_build,
-        pull: args.pull.clone(),
+        pull: args.pull.clone().filter(|policy| policy != "policy"),
         images_fresh: false,
         remove_orphans: args.remove_orphans,
+        ignore_orphans,
         renew_anonymous_volumes: args.renew_anon_volumes,
         no_start: args.no_start,
         one_off: None,
         stop_grace: args.timeout.map(super::args::StopTimeout::grace),
         offline: false,
         unsupplied: false,
+        now: i64::try_from(now).unwrap_or(i64::MAX),
         cores: cores(),
+        recipes: Recipes::default(),
+        replace_volumes: BTreeSet::new(),
     }
+}
+
+/// Whether a variable's text says yes, as Compose reads it.
+fn is_true(text: &str) -> bool {
+    ["1", "t", "true", "y", "yes"].contains(&text.to_ascii_lowercase().as_str())
+}
+
+/// Flags of Compose's `up` that are known and that nothing stands behind here.
+///
+/// # Errors
+///
+/// One of them was given.
+fn refuse_left_out(args: &UpArgs) -> Result<(), CliError> {
+    let refused = |flag: &str, hint: &str| {
+        Err(CliError::usage(format!("`{flag}` is not offered by docker orch")).hint(hint.to_owned()))
+    };
+    if args.watch {
+        return refused("--watch", "`docker compose watch` works beside a project that docker orch started");
+    }
+    if args.menu == Some(true) {
+        return refused("--menu", "Ctrl+C ends an attached `up`; `-d` leaves everything running");
+    }
+    Ok(())
 }
 
 /// Cores of this machine: how much is done at once follows them.

@@ -15,7 +15,7 @@ pub use request::*;
 
 use futures::{future::BoxFuture, stream::BoxStream};
 
-use crate::plan::{ContainerDetail, ImageInfo, Observed};
+use crate::plan::{Container, ContainerDetail, Endpoint, ImageInfo, Observed, ObservedNetwork};
 
 /// What every verb gives: an answer or an [`EngineError`], later.
 pub type EngineFuture<'a, T> = BoxFuture<'a, Result<T, EngineError>>;
@@ -66,6 +66,21 @@ pub trait Engine: Send + Sync {
 
     /// Takes a container off a network.
     fn disconnect_network<'a>(&'a self, network: &'a str, container: &'a str) -> EngineFuture<'a, ()>;
+
+    /// Every container, of whatever project, running or not, that uses something.
+    fn users<'a>(&'a self, of: Used<'a>) -> EngineFuture<'a, Vec<Container>>;
+
+    /// Makes a network once more that was there before; fine if it still is.
+    fn restore_network<'a>(&'a self, network: &'a ObservedNetwork) -> EngineFuture<'a, ()>;
+
+    /// Puts a container that does not run on the network that has this name now, with an endpoint as it had on the one
+    /// that had it before.
+    fn reconnect<'a>(
+        &'a self,
+        network: &'a str,
+        container: &'a str,
+        endpoint: &'a Endpoint,
+    ) -> EngineFuture<'a, ()>;
 
     /// Creates a volume; fine if it exists.
     fn create_volume<'a>(&'a self, request: &'a VolumeRequest<'a>) -> EngineFuture<'a, ()>;

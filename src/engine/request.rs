@@ -49,6 +49,15 @@ pub struct Scope {
     pub volumes: Vec<String>,
 }
 
+/// What containers use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Used<'a> {
+    /// The network of this ID.
+    Network(&'a str),
+    /// The volume of this name.
+    Volume(&'a str),
+}
+
 /// A network to create.
 #[derive(Debug, Clone)]
 pub struct NetworkRequest<'a> {

@@ -314,6 +314,7 @@ pub enum Verb {
     RestartContainer,
     RenameContainer,
     RemoveContainer,
+    ReconnectContainer,
 }
 
 /// The life of a container, as the user sees it.

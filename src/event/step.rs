@@ -7,7 +7,11 @@ impl From<&Action> for StepAction {
     fn from(action: &Action) -> Self {
         let (verb, target, replica) = match action {
             Action::CreateNetwork { name, .. } => (Verb::CreateNetwork, name, None),
-            Action::RemoveNetwork { name } => (Verb::RemoveNetwork, name, None),
+            Action::RemoveNetwork { name, .. } => (Verb::RemoveNetwork, name, None),
+            Action::RestoreNetwork(network) => (Verb::CreateNetwork, &network.name, None),
+            Action::Reconnect { replica, container, .. } => {
+                (Verb::ReconnectContainer, &container.name, replica.as_ref())
+            }
             Action::CreateVolume { name, .. } => (Verb::CreateVolume, name, None),
             Action::RemoveVolume { name } => (Verb::RemoveVolume, name, None),
             Action::PullImage { image, .. } => (Verb::PullImage, image, None),

@@ -212,6 +212,8 @@ impl Run {
             images: drive.images.clone(),
             again,
             progress: drive.progress.clone(),
+            recipes: Arc::clone(&self.recipes),
+            quiet: self.quiet,
             step,
         };
         let handle = drive.tasks.spawn(async move { Finished::Step(id, Box::new(task.perform().await)) });
@@ -282,6 +284,9 @@ impl Run {
         if let Ok(StepOutput::Said(variables)) = &done.result {
             let action = drive.plan.steps[step.index()].action.clone();
             drive.said.push((action, variables.clone()));
+        }
+        if let (Ok(StepOutput::Created(container)), Some(recipe)) = (&done.result, &done.recipe) {
+            self.note_recipe(&container.id, recipe);
         }
         if let Some(detail) = done.detail {
             if !self.watch.is_live() {

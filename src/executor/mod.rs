@@ -15,5 +15,5 @@ mod watch;
 pub use drive::Driven;
 pub use hear::Heard;
 pub use life::{give_files, post_start};
-pub use run::{Followed, Run};
+pub use run::{Followed, Ledger, Quiet, Run};
 pub use signals::{CancelRequest, Sign, SignalSources, Signals};

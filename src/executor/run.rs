@@ -1,6 +1,9 @@
 //! One invocation: its clock, its numbered events, and everything a plan needs to be carried out.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use futures::stream::BoxStream;
 use tokio::{sync::mpsc, time::Instant};
@@ -9,7 +12,7 @@ use super::{CancelRequest, watch::Watch};
 use crate::{
     engine::Engine,
     event::{Event, EventKind, Sink, StepAction},
-    plan::{ContainerDetail, ImageInfo},
+    plan::{ContainerDetail, ImageInfo, Observed, Recipe, Recipes},
     probe::Probe,
     project::{Project, Replica},
     time::Elapsed,
@@ -37,8 +40,30 @@ pub struct Run {
     pub(super) images: BTreeMap<String, ImageInfo>,
     /// Steps that a run before this one was killed in.
     interrupted: Vec<StepAction>,
+    /// What is known of what containers were made from.
+    pub(super) recipes: Arc<Recipes>,
+    ledger: Option<Box<dyn Ledger>>,
+    pub(super) quiet: Quiet,
     began: Instant,
     seq: u64,
+}
+
+/// Whose progress is not told.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Quiet {
+    /// That of pulls.
+    pub pulls: bool,
+    /// That of builds.
+    pub builds: bool,
+}
+
+/// Where it is noted what containers were made from.
+pub trait Ledger: Send {
+    /// A container was made.
+    fn note(&mut self, container: &str, recipe: &Recipe);
+
+    /// These are all that there are.
+    fn keep_only(&mut self, containers: &BTreeSet<String>);
 }
 
 /// A container that came up.
@@ -72,6 +97,9 @@ impl Run {
             details: BTreeMap::new(),
             images: BTreeMap::new(),
             interrupted: Vec::new(),
+            recipes: Arc::default(),
+            ledger: None,
+            quiet: Quiet::default(),
             began: Instant::now(),
             seq: 0,
         }
@@ -95,6 +123,35 @@ impl Run {
     /// Tells of every container that comes up.
     pub fn set_followers(&mut self, followers: mpsc::UnboundedSender<Followed>) {
         self.followers = Some(followers);
+    }
+
+    /// What is known of what containers were made from, and where more is noted.
+    pub fn set_recipes(&mut self, recipes: Recipes, ledger: Box<dyn Ledger>) {
+        self.recipes = Arc::new(recipes);
+        self.ledger = Some(ledger);
+    }
+
+    /// What is known of what containers were made from.
+    pub fn recipes(&self) -> &Recipes {
+        &self.recipes
+    }
+
+    /// Tells nothing of the progress of these.
+    pub fn set_quiet(&mut self, quiet: Quiet) {
+        self.quiet = quiet;
+    }
+
+    pub(super) fn note_recipe(&mut self, container: &str, recipe: &Recipe) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.note(container, recipe);
+        }
+    }
+
+    /// Forgets containers that the engine does not have any more.
+    pub fn forget_gone(&mut self, observed: &Observed) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.keep_only(&observed.containers.iter().map(|c| c.id.clone()).collect());
+        }
     }
 
     /// What a run before this one was killed in: the engine may still be doing it.

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use futures::FutureExt as _;
 use tokio::sync::{mpsc, watch};
 
-use super::life::{give_files, hook_request, post_start};
+use super::{
+    Quiet,
+    life::{give_files, hook_request, post_start},
+};
 use crate::{
     engine::{
         BuildRequest, ContainerRequest, Engine, EngineError, EngineErrorKind, EngineProgress,
@@ -14,8 +17,8 @@ use crate::{
     event::EventKind,
     health::ProbeResult,
     plan::{
-        Action, Cause, ContainerDetail, ContainerRef, ImageInfo, Observed, OneOff, ProviderVerb, Step,
-        network_hash, resolve_references, service_hash, volume_hash,
+        Action, Cause, ContainerDetail, ContainerRef, ImageInfo, Observed, OneOff, ProviderVerb, Recipe,
+        Recipes, Step, network_hash, resolve_references, service_hash, volume_hash,
     },
     probe::{Peer, Probe, Target},
     project::{Mapping, Project, Replica, Service},
@@ -41,21 +44,27 @@ pub(super) struct StepTask {
     /// Not the first try: what still runs is stopped first.
     pub(super) again: bool,
     pub(super) progress: mpsc::UnboundedSender<EventKind>,
+    /// What gives the recipe of a container that is created.
+    pub(super) recipes: Arc<Recipes>,
+    pub(super) quiet: Quiet,
 }
 
 /// What came of a step, and what is known of the container that it started.
 pub(super) struct StepDone {
     pub(super) result: Result<StepOutput, StepFailure>,
     pub(super) detail: Option<ContainerDetail>,
+    /// What the container was made from that it created.
+    pub(super) recipe: Option<Recipe>,
 }
 
 impl StepTask {
     pub(super) async fn perform(self) -> StepDone {
         let mut detail = None;
+        let mut recipe = None;
         if let Action::CallProvider { .. } | Action::SetUpModel { .. } = &self.step.action {
-            return StepDone { result: self.ask_tool().await, detail };
+            return StepDone { result: self.ask_tool().await, detail, recipe };
         }
-        let result = match self.ask().await {
+        let result = match self.ask(&mut recipe).await {
             Ok(output) => {
                 if let (Action::StartContainer { .. }, Some(container)) = (&self.step.action, self.target()) {
                     // Where it is, for the probes that follow; they ask again if this fails.
@@ -67,10 +76,10 @@ impl StepTask {
                 Err(StepFailure { message: error.message.clone(), unknown: error.kind.is_ambiguous() })
             }
         };
-        StepDone { result, detail }
+        StepDone { result, detail, recipe }
     }
 
-    async fn ask(&self) -> Result<StepOutput, EngineError> {
+    async fn ask(&self, recipe: &mut Option<Recipe>) -> Result<StepOutput, EngineError> {
         let engine = &self.engine;
         match &self.step.action {
             Action::CreateNetwork { key, .. } => {
@@ -79,7 +88,15 @@ impl StepTask {
                 let request = NetworkRequest { project: &self.project, key, network, config_hash };
                 engine.create_network(&request).await?;
             }
-            Action::RemoveNetwork { name } => engine.remove_network(name).await?,
+            Action::RemoveNetwork { name, .. } => match engine.remove_network(name).await {
+                // That it is gone is all that is wanted.
+                Err(error) if error.kind == EngineErrorKind::NotFound => {}
+                removed => removed?,
+            },
+            Action::RestoreNetwork(network) => engine.restore_network(network).await?,
+            Action::Reconnect { container, network, endpoint, .. } => {
+                engine.reconnect(network, &container.id, endpoint).await?;
+            }
             Action::CreateVolume { key, .. } => {
                 let volume = &self.project.volumes[key.as_str()];
                 let config_hash = volume_hash(volume);
@@ -93,8 +110,10 @@ impl StepTask {
             Action::BuildImage { service, image } => return self.build(service, image).await,
             Action::RemoveImage { image } => engine.remove_image(image).await?,
             Action::CallProvider { .. } | Action::SetUpModel { .. } => {}
-            Action::CreateContainer { replica, name, replaces, one_off } => {
-                return self.create(replica, name, replaces.as_ref(), one_off.as_ref()).await;
+            Action::CreateContainer { replica, name, replaces, renew_volumes, one_off } => {
+                let inherits = if *renew_volumes { None } else { replaces.as_ref() };
+                let replaces = (replaces.is_some(), inherits);
+                return self.create(replica, name, replaces, one_off.as_ref(), recipe).await;
             }
             Action::StartContainer { replica, .. } => self.start(replica).await?,
             Action::StopContainer { replica, container, grace } => {
@@ -176,12 +195,23 @@ impl StepTask {
     }
 
     fn progress_of(&self, image: &str) -> ProgressFn {
+        if self.is_quiet() {
+            return Arc::new(|_| {});
+        }
         let (sender, image) = (self.progress.clone(), image.to_owned());
         Arc::new(move |EngineProgress { text, current, total }| {
             let kind = EventKind::Progress { image: image.clone(), text, current, total };
             // The loop has ended: nobody wants to know.
             drop(sender.send(kind));
         })
+    }
+
+    fn is_quiet(&self) -> bool {
+        match self.step.action {
+            Action::PullImage { .. } => self.quiet.pulls,
+            Action::BuildImage { .. } => self.quiet.builds,
+            _ => false,
+        }
     }
 
     async fn pull(
@@ -224,8 +254,9 @@ impl StepTask {
         &self,
         replica: &Replica,
         name: &str,
-        replaces: Option<&ContainerRef>,
+        (replaces, inherits): (bool, Option<&ContainerRef>),
         one_off: Option<&OneOff>,
+        recipe: &mut Option<Recipe>,
     ) -> Result<StepOutput, EngineError> {
         let service = &self.project.services[replica.service.as_str()];
         let container_of = |name: &str| {
@@ -248,12 +279,13 @@ impl StepTask {
             name: name.to_owned(),
             final_name: final_name.clone(),
             image_id: image.map(|i| i.id.clone()).unwrap_or_default(),
-            replaces: replaces.map(|_| service.container_name.clone().unwrap_or_else(|| replica.to_string())),
+            replaces: replaces.then(|| service.container_name.clone().unwrap_or_else(|| replica.to_string())),
             links: self.links(service, replica),
-            inherited: replaces.map(|old| self.inherited(service, old, image)).unwrap_or_default(),
+            inherited: inherits.map(|old| self.inherited(service, old, image)).unwrap_or_default(),
             oneoff: one_off.cloned(),
         };
         let id = self.engine.create_container(&request).await?;
+        *recipe = self.recipes.recipe(&self.project, &resolved);
         Ok(StepOutput::Created(ContainerRef { id, name: final_name }))
     }
 

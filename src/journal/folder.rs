@@ -27,12 +27,8 @@ impl RunFolder {
     ///
     /// It cannot be made, or a name is no plain file name.
     pub fn create(state: &Path, project: &str, run: &str) -> io::Result<Self> {
-        for name in [project, run] {
-            if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\', '\0']) {
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("`{name}` is no file name")));
-            }
-        }
-        let path = state.join(project).join(run);
+        check_name(run)?;
+        let path = project_dir(state, project)?.join(run);
         make_private_dir(&path)?;
         Ok(Self { path })
     }
@@ -46,6 +42,20 @@ impl RunFolder {
     pub fn events(&self) -> PathBuf {
         self.path.join("events.jsonl")
     }
+}
+
+/// The folder of a project.
+pub(super) fn project_dir(state: &Path, project: &str) -> io::Result<PathBuf> {
+    check_name(project)?;
+    Ok(state.join(project))
+}
+
+/// A name that stays in its folder.
+fn check_name(name: &str) -> io::Result<()> {
+    if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\', '\0']) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("`{name}` is no file name")));
+    }
+    Ok(())
 }
 
 /// Makes a folder and those above it.

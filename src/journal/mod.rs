@@ -1,12 +1,13 @@
 //! What stays of a run: one folder with its events, and what was saved of containers before they were removed.
 //!
 //! *Owns* the state folder, the append-only file of events and its reader, bundles of logs, health results and
-//! inspect output with secrets masked, and how many runs are kept. *Must not know* the engine, or what is shown to
+//! inspect output with secrets masked, how many runs are kept, and the file of what containers were made from. *Must not know* the engine, or what is shown to
 //! anybody.
 //!
 //! ```text
 //! $XDG_STATE_HOME/docker-orch/<project>/<run>/events.jsonl
 //!                                             containers/<name>/{log.txt,health.json,inspect.json}
+//!                                       recipes.jsonl
 //! ```
 
 mod bundle;
@@ -14,6 +15,7 @@ mod clock;
 mod folder;
 mod interrupted;
 mod reader;
+mod recipes;
 mod retention;
 mod writer;
 
@@ -22,5 +24,6 @@ pub use clock::{from_rfc3339, rfc3339, run_id};
 pub use folder::{RunFolder, state_dir};
 pub use interrupted::interrupted;
 pub use reader::{ReadEvents, read_events};
+pub use recipes::RecipeFile;
 pub use retention::{KEPT_RUNS, retain};
 pub use writer::Journal;

@@ -46,6 +46,9 @@ pub fn down(project: &Project, observed: &Observed, options: &EndOptions) -> Pla
     let stops = ending.stop_all();
     let removed = ending.remove_all(&stops, options.volumes);
     ending.providers(ProviderVerb::Down, &removed);
+    if options.volumes {
+        ending.inherited_volumes(&removed);
+    }
     if options.services.is_empty() {
         ending.networks(&removed);
         if options.volumes {
@@ -282,7 +285,7 @@ impl<'a> Ending<'a> {
             .collect();
         names.sort();
         for name in names {
-            self.step(Action::RemoveNetwork { name }, removed.to_vec());
+            self.step(Action::RemoveNetwork { name, replaced: None }, removed.to_vec());
         }
     }
 
@@ -297,6 +300,20 @@ impl<'a> Ending<'a> {
                 || self.project.volumes.values().any(|v| v.name == *name && !v.external)
         };
         let names: Vec<String> = names.into_iter().filter(|n| in_file(n) || self.options.orphans).collect();
+        for name in names {
+            self.step(Action::RemoveVolume { name }, removed.to_vec());
+        }
+    }
+
+    /// Anonymous volumes that moved from a container to its successor: the engine takes them for named ones, and leaves
+    /// them behind.
+    fn inherited_volumes(&mut self, removed: &[StepId]) {
+        let successors = self.containers.iter().filter(|c| c.compose_label("replace").is_some());
+        let mounts = successors.flat_map(|c| &c.mounts).filter(|m| m.r#type == "volume");
+        let is_anonymous = |name: &str| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit());
+        let mut names: Vec<String> = mounts.map(|m| m.name.clone()).filter(|n| is_anonymous(n)).collect();
+        names.sort();
+        names.dedup();
         for name in names {
             self.step(Action::RemoveVolume { name }, removed.to_vec());
         }

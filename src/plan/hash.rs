@@ -11,6 +11,11 @@ use crate::project::{Network, Service, Volume, go_json};
 /// The hash of what a container is made from. What only tells how it is built, pulled, ordered or repeated is not
 /// part of it.
 pub fn service_hash(service: &Service) -> String {
+    hash(&hashed(service))
+}
+
+/// What of a service its hash is about.
+pub(super) fn hashed(service: &Service) -> Service {
     let mut hashed = service.clone();
     hashed.build = None;
     hashed.pull_policy = None;
@@ -20,7 +25,7 @@ pub fn service_hash(service: &Service) -> String {
     if let Some(deploy) = &mut hashed.deploy {
         deploy.replicas = None;
     }
-    hash(&hashed)
+    hashed
 }
 
 /// The hash of a network's definition.

@@ -1,7 +1,7 @@
 //! What will be done, and why.
 //!
-//! *Owns* the snapshot of the engine ([`Observed`]), config hashes, the [`Plan`] and every way to make one: [`up()`],
-//! [`supply()`], [`down()`], [`stop`], [`start`], [`restart`], [`kill`], and [`unwind()`], which undoes what another
+//! *Owns* the snapshot of the engine ([`Observed`]), config hashes, what containers were made from
+//! ([`Recipes`]), the [`Plan`] and every way to make one: [`up()`], [`supply()`], [`down()`], [`stop`], [`start`], [`restart`], [`kill`], and [`unwind()`], which undoes what another
 //! plan has done.
 //! Plans are values: they can be printed, compared, and executed by anything that has an engine.
 //!
@@ -13,6 +13,7 @@ mod hash;
 mod names;
 mod observed;
 mod one_off;
+mod recipe;
 mod render;
 mod step;
 mod supply;
@@ -26,6 +27,7 @@ pub use hash::*;
 pub use names::*;
 pub use observed::*;
 pub use one_off::*;
+pub use recipe::*;
 pub use render::{plan_json, plan_text};
 pub use step::*;
 pub use supply::*;

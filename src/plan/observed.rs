@@ -29,7 +29,7 @@ impl Observed {
 }
 
 /// A container as the engine lists it.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Container {
     /// 64 hexadecimal digits.
@@ -121,12 +121,34 @@ pub enum EngineHealth {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Endpoint {
-    /// Of the network.
+    /// Of the network; empty where the container never ran.
     pub network_id: String,
     /// Empty while the container does not run.
     pub ip_address: String,
     /// Empty where there is none.
     pub ipv6_address: String,
+    /// Names by which others reach it. Of a single container alone, as all that follows: lists leave it out.
+    pub aliases: Vec<String>,
+    /// `container:alias` texts.
+    pub links: Vec<String>,
+    /// Options of the network's driver.
+    pub driver_opts: BTreeMap<String, String>,
+    /// Addresses that were asked for.
+    pub asked: AskedAddresses,
+    /// Which network's gateway it takes.
+    pub gw_priority: i64,
+}
+
+/// Addresses of an endpoint that were asked for, rather than given by the engine; empty where there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AskedAddresses {
+    /// IPv4.
+    pub ipv4: String,
+    /// IPv6.
+    pub ipv6: String,
+    /// Link-local ones.
+    pub link_local: Vec<String>,
 }
 
 /// Something mounted in a container.
@@ -169,6 +191,49 @@ pub struct ObservedNetwork {
     pub name: String,
     /// All labels.
     pub labels: BTreeMap<String, String>,
+    /// What it was made from.
+    pub definition: NetworkDefinition,
+    /// Every container on it, of whatever project, with its whole endpoint. Looked up only where the network is to be
+    /// replaced.
+    pub users: Vec<Container>,
+}
+
+/// What a network was made from, as the engine tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NetworkDefinition {
+    /// Empty: the engine's default.
+    pub driver: String,
+    /// Options of the driver.
+    pub options: BTreeMap<String, String>,
+    /// Without a way out.
+    pub internal: bool,
+    /// For containers beside swarm services.
+    pub attachable: bool,
+    /// `None` where the engine does not say.
+    pub enable_ipv4: Option<bool>,
+    /// `None` where the engine does not say.
+    pub enable_ipv6: Option<bool>,
+    /// Who gives addresses; empty: the engine's default.
+    pub ipam_driver: String,
+    /// Its options.
+    pub ipam_options: BTreeMap<String, String>,
+    /// Where addresses are taken from.
+    pub pools: Vec<AddressPool>,
+}
+
+/// A range of addresses; a part that is not given is empty.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AddressPool {
+    /// `10.0.0.0/24`
+    pub subnet: String,
+    /// The part of it that containers get.
+    pub ip_range: String,
+    /// The engine's own address.
+    pub gateway: String,
+    /// Addresses that are not given away, by name.
+    pub auxiliary: BTreeMap<String, String>,
 }
 
 /// A volume as the engine has it.
@@ -179,6 +244,8 @@ pub struct ObservedVolume {
     pub name: String,
     /// All labels.
     pub labels: BTreeMap<String, String>,
+    /// Every container that mounts it, of whatever project. Looked up only where the volume is to be replaced.
+    pub users: Vec<Container>,
 }
 
 /// An image as the engine has it.

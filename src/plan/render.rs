@@ -105,7 +105,8 @@ fn other_lines(text: &mut String, plan: &Plan) {
                 continue;
             }
             Action::CreateNetwork { name, .. } => ("create network", name),
-            Action::RemoveNetwork { name } => ("remove network", name),
+            Action::RemoveNetwork { name, .. } => ("remove network", name),
+            Action::RestoreNetwork(network) => ("create network", &network.name),
             Action::CreateVolume { name, .. } => ("create volume", name),
             Action::RemoveVolume { name } => ("remove volume", name),
             Action::PullImage { image, .. } => ("pull image", image),
@@ -115,6 +116,7 @@ fn other_lines(text: &mut String, plan: &Plan) {
                 ("remove container", &container.name)
             }
             Action::CreateContainer { .. }
+            | Action::Reconnect { .. }
             | Action::StartContainer { .. }
             | Action::StopContainer { .. }
             | Action::KillContainer { .. }
@@ -239,7 +241,9 @@ fn step_json(plan: &Plan, id: StepId, step: &Step) -> Value {
 fn words(action: &Action) -> (&'static str, String) {
     match action {
         Action::CreateNetwork { name, .. } => ("create_network", name.clone()),
-        Action::RemoveNetwork { name } => ("remove_network", name.clone()),
+        Action::RemoveNetwork { name, .. } => ("remove_network", name.clone()),
+        Action::RestoreNetwork(network) => ("create_network", network.name.clone()),
+        Action::Reconnect { container, .. } => ("reconnect_container", container.name.clone()),
         Action::CreateVolume { name, .. } => ("create_volume", name.clone()),
         Action::RemoveVolume { name } => ("remove_volume", name.clone()),
         Action::PullImage { image, .. } => ("pull_image", image.clone()),

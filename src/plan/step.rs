@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::OneOff;
+use super::{Endpoint, ObservedNetwork, OneOff};
 use crate::project::{Check, HealthSpec, Healthcheck, Replica, Require, StartPolicy};
 
 /// What will be done: an immutable value that leaves the execution no choice but time.
@@ -97,6 +97,21 @@ pub enum Action {
     RemoveNetwork {
         /// Name on the engine.
         name: String,
+        /// What brings it back when the removal is undone; `None`: nothing does.
+        replaced: Option<Box<ObservedNetwork>>,
+    },
+    /// Make a network once more that was there before.
+    RestoreNetwork(Box<ObservedNetwork>),
+    /// Put a container that does not run on the network that has this name now.
+    Reconnect {
+        /// Which.
+        replica: Option<Replica>,
+        /// Its container.
+        container: ContainerRef,
+        /// Name on the engine.
+        network: String,
+        /// What it was on the network that had the name before.
+        endpoint: Box<Endpoint>,
     },
     /// Create the project's volume of this key.
     CreateVolume {
@@ -155,6 +170,8 @@ pub enum Action {
         replaces: Option<ContainerRef>,
         /// What is special about a one-off container.
         one_off: Option<OneOff>,
+        /// It gets fresh anonymous volumes instead of those of the container whose place it takes.
+        renew_volumes: bool,
     },
     /// Start a container.
     StartContainer {
@@ -209,10 +226,12 @@ impl Action {
             | Self::StartContainer { replica, .. }
             | Self::RenameContainer { replica, .. } => Some(replica),
             Self::StopContainer { replica, .. }
+            | Self::Reconnect { replica, .. }
             | Self::KillContainer { replica, .. }
             | Self::RemoveContainer { replica, .. } => replica.as_ref(),
             Self::CreateNetwork { .. }
             | Self::RemoveNetwork { .. }
+            | Self::RestoreNetwork(_)
             | Self::CreateVolume { .. }
             | Self::RemoveVolume { .. }
             | Self::PullImage { .. }
@@ -391,8 +410,8 @@ pub struct Wave {
 pub enum Cause {
     /// There is none yet.
     Missing,
-    /// The service's definition is another.
-    ConfigChanged,
+    /// The service's definition is another, in these attributes; none: nobody noted what it was.
+    ConfigChanged(Vec<String>),
     /// The image behind the name is another.
     ImageChanged,
     /// The user asked for it.
@@ -401,6 +420,10 @@ pub enum Cause {
     NetworkMissing(String),
     /// This volume is not mounted.
     VolumeMissing(String),
+    /// This network is not as the files say, and is replaced.
+    NetworkReplaced(String),
+    /// This volume is not as the files say, and is replaced.
+    VolumeReplaced(String),
     /// The container whose namespace or volumes it shares is recreated.
     SharesWith(String),
     /// It does not run.
@@ -429,11 +452,13 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("there is none yet"),
-            Self::ConfigChanged => f.write_str("its definition changed"),
+            Self::ConfigChanged(what) => f.write_str(&changed(what)),
             Self::ImageChanged => f.write_str("its image changed"),
             Self::Forced => f.write_str("recreation was asked for"),
             Self::NetworkMissing(name) => write!(f, "it is not on network `{name}`"),
             Self::VolumeMissing(name) => write!(f, "volume `{name}` is not mounted"),
+            Self::NetworkReplaced(name) => write!(f, "network `{name}` changed"),
+            Self::VolumeReplaced(name) => write!(f, "volume `{name}` is replaced"),
             Self::SharesWith(name) => write!(f, "it shares with `{name}`, which is recreated"),
             Self::NotRunning => f.write_str("it does not run"),
             Self::RestartsWith(name) => write!(f, "it restarts with `{name}`"),
@@ -446,5 +471,17 @@ impl fmt::Display for Cause {
             Self::Replaced => f.write_str("another container takes its place"),
             Self::Undo => f.write_str("put back as it was"),
         }
+    }
+}
+
+/// Attributes of a definition that are named; of more there is only a number.
+const NAMED: usize = 3;
+
+fn changed(what: &[String]) -> String {
+    let named = what.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match what.len() {
+        0 => "its definition changed (in what is not known: it was created elsewhere)".to_owned(),
+        n if n <= NAMED => format!("{named} changed"),
+        n => format!("{named} and {} more changed", n - NAMED),
     }
 }

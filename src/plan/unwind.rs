@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Action, Cause, ContainerRef, Limits, Phase, Plan, ProviderVerb, Step, StepId};
+use super::{Action, Cause, ContainerRef, Limits, Phase, Plan, ProviderVerb, Step, StepId, up::reconnection};
 use crate::project::Replica;
 
 /// What became of a plan's steps, as far as undoing goes.
@@ -22,7 +22,9 @@ pub struct Done {
 pub fn is_past_undoing(plan: &Plan, done: &Done) -> bool {
     let is_final = |id: &StepId| {
         let step = &plan.steps[id.index()];
-        step.phase == Phase::Commit && step.cause != Cause::Leftover
+        let loses = matches!(step.action, Action::RemoveContainer { .. } | Action::RemoveVolume { .. });
+        (step.phase == Phase::Commit && step.cause != Cause::Leftover)
+            || (loses && matches!(step.cause, Cause::VolumeReplaced(_)))
     };
     done.steps.iter().any(is_final)
 }
@@ -52,7 +54,8 @@ impl Unwinding<'_> {
     fn build(&mut self) {
         let removed = self.remove_created();
         let renamed = self.rename_back(&removed);
-        self.start_again(&removed, &renamed);
+        let reconnected = self.restore_networks(&removed);
+        self.start_again(&removed, &renamed, &reconnected);
         self.remove_networks(&removed);
         self.take_down_provided();
     }
@@ -145,7 +148,12 @@ impl Unwinding<'_> {
     }
 
     /// Starts what the plan stopped, dependencies first.
-    fn start_again(&mut self, removed: &BTreeMap<Replica, StepId>, renamed: &BTreeMap<String, StepId>) {
+    fn start_again(
+        &mut self,
+        removed: &BTreeMap<Replica, StepId>,
+        renamed: &BTreeMap<String, StepId>,
+        reconnected: &BTreeMap<String, Vec<StepId>>,
+    ) {
         let stopped: Vec<(Option<Replica>, ContainerRef)> = self
             .did()
             .into_iter()
@@ -166,6 +174,7 @@ impl Unwinding<'_> {
             // Whatever is removed may hold a port that this one needs.
             let mut after: Vec<StepId> = removed.values().copied().collect();
             after.extend(renamed.get(&container.id));
+            after.extend(reconnected.get(&container.id).into_iter().flatten());
             if let Some(unit) = self.plan.units.get(index) {
                 let gates = unit.gates.iter().filter_map(|g| g.on.unit());
                 after.extend(gates.flat_map(|u| starts_of.get(&u.index()).cloned().unwrap_or_default()));
@@ -189,11 +198,44 @@ impl Unwinding<'_> {
         }
     }
 
+    /// Brings back the networks that were replaced, and what was on them. The steps that did so, by container ID.
+    fn restore_networks(&mut self, removed: &BTreeMap<Replica, StepId>) -> BTreeMap<String, Vec<StepId>> {
+        let did = self.did();
+        let is_gone = |id: &str| {
+            did.iter()
+                .any(|(_, a)| matches!(a, Action::RemoveContainer { container, .. } if container.id == id))
+        };
+        let mut reconnected: BTreeMap<String, Vec<StepId>> = BTreeMap::new();
+        for (_, action) in &did {
+            let Action::RemoveNetwork { name, replaced: Some(old) } = action else { continue };
+            let mut after: Vec<StepId> = removed.values().copied().collect();
+            if did.iter().any(|(_, a)| matches!(a, Action::CreateNetwork { name: made, .. } if made == name))
+            {
+                after = vec![self.step(Action::RemoveNetwork { name: name.clone(), replaced: None }, after)];
+            }
+            let restored = self.step(Action::RestoreNetwork(old.clone()), after);
+            for user in old.users.iter().filter(|user| !is_gone(&user.id)) {
+                let step = self.step(reconnection(user, name, &old.users), vec![restored]);
+                reconnected.entry(user.id.clone()).or_default().push(step);
+            }
+        }
+        reconnected
+    }
+
+    /// Networks that the plan made, and that took no other's place.
     fn remove_networks(&mut self, removed: &BTreeMap<Replica, StepId>) {
         let after: Vec<StepId> = removed.values().copied().collect();
-        for (_, action) in self.did() {
-            if let Action::CreateNetwork { name, .. } = action {
-                self.step(Action::RemoveNetwork { name }, after.clone());
+        let did = self.did();
+        let is_restored = |name: &String| {
+            did.iter().any(
+                |(_, a)| matches!(a, Action::RemoveNetwork { name: old, replaced: Some(_) } if old == name),
+            )
+        };
+        for (_, action) in did.clone() {
+            if let Action::CreateNetwork { name, .. } = action
+                && !is_restored(&name)
+            {
+                self.step(Action::RemoveNetwork { name, replaced: None }, after.clone());
             }
         }
     }

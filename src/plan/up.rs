@@ -2,17 +2,20 @@
 
 mod converge;
 mod diverge;
+mod replace;
 mod resources;
 
 pub use diverge::{references, resolve_references};
+pub(super) use replace::reconnection;
+pub use replace::{Drift, drift};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
 
 use super::{
-    Action, Cause, Container, ContainerRef, Observed, OneOffTarget, Phase, Place, Plan, Step, StepId, Unit,
-    UnitId, graph, place,
+    Action, Cause, Container, ContainerRef, Observed, OneOffTarget, Phase, Place, Plan, Recipes, Step,
+    StepId, Unit, UnitId, graph, place,
     unit::{self, UnitIds},
 };
 use crate::{
@@ -24,8 +27,12 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "one switch is one flag of the command")]
 pub struct UpOptions {
-    /// When containers are recreated.
+    /// The services that were named; empty: all.
+    pub services: Vec<String>,
+    /// When containers of these services are recreated.
     pub recreate: Recreate,
+    /// Containers of the other services are recreated, whatever they are: `--always-recreate-deps`.
+    pub recreate_dependencies: bool,
     /// Services of the files that are to be built, whatever is there: `--build`.
     pub build: bool,
     /// Never build: `--no-build`.
@@ -36,6 +43,8 @@ pub struct UpOptions {
     pub images_fresh: bool,
     /// Remove containers of services that are not in the files.
     pub remove_orphans: bool,
+    /// Say nothing of them: `COMPOSE_IGNORE_ORPHANS`.
+    pub ignore_orphans: bool,
     /// Recreated containers get new anonymous volumes.
     pub renew_anonymous_volumes: bool,
     /// Create and stop there: `--no-start`.
@@ -48,26 +57,38 @@ pub struct UpOptions {
     pub offline: bool,
     /// Providers and models have not been asked yet: what they add to environments is not known.
     pub unsupplied: bool,
+    /// The time, in seconds since the epoch: images grow too old for a pull policy.
+    pub now: i64,
     /// Cores of the machine, for how much is done at once.
     pub cores: usize,
+    /// What is known of what containers were made from.
+    pub recipes: Recipes,
+    /// Volumes, by name on the engine, that may be replaced where they are not as the files say.
+    pub replace_volumes: BTreeSet<String>,
 }
 
 impl Default for UpOptions {
     fn default() -> Self {
         Self {
+            services: Vec::new(),
             recreate: Recreate::Diverged,
+            recreate_dependencies: false,
             build: false,
             no_build: false,
             pull: None,
             images_fresh: false,
             remove_orphans: false,
+            ignore_orphans: false,
             renew_anonymous_volumes: false,
             no_start: false,
             one_off: None,
             stop_grace: None,
             offline: false,
             unsupplied: false,
+            now: 0,
             cores: 2,
+            recipes: Recipes::default(),
+            replace_volumes: BTreeSet::new(),
         }
     }
 }
@@ -141,6 +162,12 @@ struct Builder<'a> {
     volumes: BTreeMap<String, StepId>,
     /// The step that gets an image, by reference.
     images: BTreeMap<String, StepId>,
+    /// Containers whose network is replaced, by ID.
+    detached: BTreeMap<String, Detached>,
+    /// Services whose containers go because of a volume: its name, and the steps that remove them.
+    vacated: BTreeMap<String, (String, Vec<StepId>)>,
+    /// Those containers, by ID.
+    gone: BTreeSet<String>,
     /// What becomes of each service's containers, in dependency order.
     services: IndexMap<String, Outcome>,
     warnings: Vec<String>,
@@ -158,6 +185,16 @@ struct Outcome {
     kept: Vec<(Replica, ContainerRef)>,
     /// Steps that stop containers that are replaced.
     stops: Vec<StepId>,
+}
+
+/// A container that is on a network that is replaced.
+#[derive(Debug)]
+struct Detached {
+    container: Container,
+    /// The step that stops it, where it runs.
+    stop: Option<StepId>,
+    /// Steps after which it can be on its networks again, each with the network.
+    networks: Vec<(StepId, String)>,
 }
 
 /// The first container of a service.
@@ -181,6 +218,9 @@ impl<'a> Builder<'a> {
             networks: BTreeMap::new(),
             volumes: BTreeMap::new(),
             images: BTreeMap::new(),
+            detached: BTreeMap::new(),
+            vacated: BTreeMap::new(),
+            gone: BTreeSet::new(),
             services: IndexMap::new(),
             warnings: Vec::new(),
             errors: Vec::new(),
@@ -188,10 +228,11 @@ impl<'a> Builder<'a> {
     }
 
     fn build(mut self, wanted: &[String]) -> Result<Plan, Vec<Diagnostic>> {
-        self.networks();
-        self.volumes();
+        self.networks(wanted);
+        self.volumes(wanted);
         let mut errors = std::mem::take(&mut self.errors);
         errors.extend(self.check_health_waits(wanted));
+        errors.extend(self.check_paused(wanted));
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -207,6 +248,8 @@ impl<'a> Builder<'a> {
         }
         self.restart_dependents();
         self.orphans();
+        self.reconnect_the_rest();
+        self.hold_data_back();
         Ok(self.plan())
     }
 
@@ -244,8 +287,9 @@ impl<'a> Builder<'a> {
 
     /// Containers of a service that are not one-off, by their place.
     fn containers_of(&self, service: &str, wanted: Place) -> Vec<&Container> {
-        let of_service =
-            |c: &&Container| c.service() == Some(service) && !c.is_oneoff() && place(c) == wanted;
+        let of_service = |c: &&Container| {
+            c.service() == Some(service) && !c.is_oneoff() && place(c) == wanted && !self.gone.contains(&c.id)
+        };
         self.observed.containers.iter().filter(of_service).collect()
     }
 
@@ -265,6 +309,21 @@ impl<'a> Builder<'a> {
             }
         }
         errors
+    }
+
+    /// A container that is frozen neither starts nor becomes ready: who froze it decides.
+    fn check_paused(&self, wanted: &[String]) -> Vec<Diagnostic> {
+        let stays = |c: &&Container| {
+            c.state == super::ContainerState::Paused
+                && !c.is_oneoff()
+                && c.service().is_some_and(|s| wanted.iter().any(|w| w == s))
+        };
+        let paused = self.observed.containers.iter().filter(stays);
+        let error = |c: &Container| {
+            let help = format!("let it go on with `docker unpause {}`, or remove it", c.name);
+            Diagnostic::error("paused", format!("container `{}` is paused", c.name)).help(help)
+        };
+        paused.map(error).collect()
     }
 
     fn has_no_health(&self, service: &str) -> bool {

@@ -62,6 +62,7 @@ fn line(view: &RunView, event: &Event) -> Option<(String, String)> {
                 | Verb::KillContainer
                 | Verb::RestartContainer
                 | Verb::RenameContainer
+                | Verb::ReconnectContainer
                 | Verb::RemoveContainer => return None,
             };
             (action.target.clone(), format!("{done} in {}", human_duration(*took)))
@@ -143,6 +144,7 @@ pub(super) fn infinitive(verb: Verb) -> &'static str {
         Verb::RestartContainer => "restart container",
         Verb::RenameContainer => "rename container",
         Verb::RemoveContainer => "remove container",
+        Verb::ReconnectContainer => "reconnect container",
     }
 }
 

@@ -317,6 +317,7 @@ pub(super) fn doing(verb: Verb) -> Option<&'static str> {
         | Verb::KillContainer
         | Verb::RestartContainer
         | Verb::RenameContainer
+        | Verb::ReconnectContainer
         | Verb::RemoveContainer => None,
     }
 }

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::{
     Ended, Keep, RunError, UpRequest,
     stream::{Fed, Pumped, feed, pump},
-    up::{DrivenStart, Started, conclude, ended, start},
+    up::{DrivenStart, Nobody, Started, conclude, ended, start},
 };
 use crate::{
     engine::{AttachRequest, Engine, EngineError, TerminalSize},
@@ -103,7 +103,7 @@ pub async fn one_off(
     keep: &dyn Keep,
     attention: Attention<'_>,
 ) -> Result<(Ended, OneOffEnd), RunError> {
-    let mut started = match start(run, request).await? {
+    let mut started = match start(run, request, &Nobody).await? {
         Started::Driven(started) => *started,
         Started::Over(ended) => return Ok((ended, OneOffEnd::NotRun)),
     };

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Ended, Keep, RunError, RunLabel, begin::announce_start, evidence, scope, settle::settle};
+use futures::future::BoxFuture;
+
+use super::{Ended, Keep, RunError, RunLabel, begin::announce_start, evidence, look, settle::settle};
 use crate::{
     engine::EngineError,
     event::{Aftermath, CancelReason, EventKind, Failure, RunFinished, Verdict},
@@ -29,6 +31,21 @@ pub struct UpRequest {
     pub label: RunLabel,
 }
 
+/// Asks the user before anything is lost.
+pub trait Ask: Send + Sync {
+    /// Whether the user says yes.
+    fn confirm<'a>(&'a self, question: &'a str) -> BoxFuture<'a, bool>;
+}
+
+/// Nobody is there to say yes: nothing is lost.
+pub(super) struct Nobody;
+
+impl Ask for Nobody {
+    fn confirm<'a>(&'a self, _: &'a str) -> BoxFuture<'a, bool> {
+        Box::pin(std::future::ready(false))
+    }
+}
+
 /// Which exit ends an attached `up`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AbortOn {
@@ -47,8 +64,13 @@ pub enum AbortOn {
 /// # Errors
 ///
 /// Before anything is changed: the engine cannot say what there is, or the project cannot be planned.
-pub async fn up(run: &mut Run, request: &UpRequest, keep: &dyn Keep) -> Result<Ended, RunError> {
-    match start(run, request).await? {
+pub async fn up(
+    run: &mut Run,
+    request: &UpRequest,
+    keep: &dyn Keep,
+    ask: &dyn Ask,
+) -> Result<Ended, RunError> {
+    match start(run, request, ask).await? {
         Started::Driven(started) => Ok(conclude(run, request, keep, *started).await),
         Started::Over(ended) => Ok(ended),
     }
@@ -75,12 +97,21 @@ pub(super) struct DrivenStart {
 }
 
 /// Converges and starts, and watches where that is asked for.
-pub(super) async fn start(run: &mut Run, request: &UpRequest) -> Result<Started, RunError> {
+pub(super) async fn start(run: &mut Run, request: &UpRequest, ask: &dyn Ask) -> Result<Started, RunError> {
     let project = Arc::clone(run.project());
     let mut options = request.options.clone();
     settle(run).await;
     run.listen().await;
     let mut observed = observe(run).await?;
+    options.recipes = run.recipes().clone();
+    run.forget_gone(&observed);
+    for name in plan::drift(&project, &observed).volumes {
+        let question =
+            format!("volume `{name}` is not as the file says any more: replace it, and lose its data?");
+        if ask.confirm(&question).await {
+            options.replace_volumes.insert(name);
+        }
+    }
     let ran_before = is_running(&observed);
     let was_there = observed.containers.iter().any(|c| !c.is_oneoff());
     let supply = plan::supply(&project, options.cores).map_err(RunError::Plan)?;
@@ -162,8 +193,7 @@ fn not_planned(run: &mut Run, error: RunError) -> RunError {
 }
 
 async fn observe(run: &Run) -> Result<Arc<Observed>, EngineError> {
-    let scope = scope(run.project());
-    run.engine().observe(&scope).await.map(Arc::new)
+    look(run.engine().as_ref(), run.project()).await.map(Arc::new)
 }
 
 fn is_running(observed: &Observed) -> bool {
@@ -257,7 +287,7 @@ async fn follow(run: &mut Run, start: &Start<'_>, policy: OnFailure) -> (Afterma
     let (next, observed, aftermath) = match policy {
         OnFailure::Keep => return (Aftermath::Kept, Vec::new()),
         OnFailure::Rollback if plan::is_past_undoing(plan, &driven.done) => {
-            let message = "what ran before is gone since everything was ready: nothing is rolled back";
+            let message = "what ran before is gone for good: nothing is rolled back";
             run.announce(EventKind::Warning { message: message.to_owned() });
             return (Aftermath::Kept, Vec::new());
         }

@@ -199,7 +199,10 @@ impl Scheduler {
             let id = StepId(u32::try_from(index).expect("fewer than 2^32 steps"));
             // What it waited for may have been skipped with its unit: then there is nothing to remove.
             let step = &self.plan.steps[index];
-            let skipped = |s: &StepId| self.steps[s.index()].state != StepState::Done;
+            let skipped = |s: &StepId| {
+                let state = self.steps[s.index()].state;
+                state.is_over() && state != StepState::Done
+            };
             if step.phase == Phase::Commit && step.after.iter().any(skipped) {
                 self.steps[index].state = StepState::Skipped;
             }

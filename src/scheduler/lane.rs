@@ -26,6 +26,8 @@ impl Lane {
             Action::StopContainer { .. } | Action::KillContainer { .. } => Self::Stops,
             Action::CreateNetwork { .. }
             | Action::RemoveNetwork { .. }
+            | Action::RestoreNetwork(_)
+            | Action::Reconnect { .. }
             | Action::CreateVolume { .. }
             | Action::RemoveVolume { .. }
             | Action::RemoveImage { .. }

@@ -361,6 +361,10 @@ impl Scheduler {
                 let place = self.place(unit, replica);
                 self.start_failed(now, unit, place, Fault::new(message));
             }
+            // What is replaced is in the way of everything that follows.
+            (_, None) if matches!(step.cause, Cause::NetworkReplaced(_) | Cause::VolumeReplaced(_)) => {
+                self.trouble(None, Fault::new(message));
+            }
             (Action::RemoveNetwork { .. } | Action::RemoveVolume { .. } | Action::RemoveImage { .. }, _) => {
                 self.announce(EventKind::Warning { message: message.to_owned() });
                 self.left_behind(&step.action, message);

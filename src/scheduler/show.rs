@@ -45,6 +45,8 @@ impl Scheduler {
             | Action::RenameContainer { .. }
             | Action::CreateNetwork { .. }
             | Action::RemoveNetwork { .. }
+            | Action::RestoreNetwork(_)
+            | Action::Reconnect { .. }
             | Action::CreateVolume { .. }
             | Action::RemoveVolume { .. }
             | Action::PullImage { .. }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use docker_orch::{
     engine::{
         AttachRequest, Attached, ContainerRequest, EngineAction as Action, EngineErrorKind as Kind,
-        ExecRequest, FileUpload, LogOptions, TerminalSize, sim::Behaviour,
+        ExecRequest, FileUpload, LogOptions, TerminalSize, Used, sim::Behaviour,
     },
     plan::{ContainerState, EngineHealth, OneOff},
     project::{Healthcheck, Port, Sensitive, Service, ServiceMount},
@@ -24,7 +24,7 @@ macro_rules! every_contract {
             an_exit_code_is_seen_everywhere, a_deaf_container_is_killed_after_its_grace,
             a_kill_sends_the_signal_that_is_named, a_name_is_held_until_it_is_given_up,
             a_network_in_use_stays, a_container_without_its_network_does_not_start,
-            a_running_container_changes_networks, removing_is_final_and_twice_is_fine,
+            a_running_container_changes_networks, a_replaced_network_comes_back_with_what_was_on_it, removing_is_final_and_twice_is_fine,
             anonymous_volumes_go_when_asked, a_volume_in_use_stays, logs_are_read_in_parts_and_followed,
             the_log_of_a_container_that_never_ran_is_empty, a_command_runs_in_a_container,
             files_are_written_before_the_start, what_is_missing_is_not_found, a_taken_port_refuses_the_start,
@@ -250,6 +250,40 @@ pub(crate) async fn a_running_container_changes_networks(side: Side) {
     world.engine.stop(&id, None).await.unwrap();
     let stopped = world.observed("web").await;
     assert_eq!(stopped.networks[world.network()].ip_address, "");
+}
+
+pub(crate) async fn a_replaced_network_comes_back_with_what_was_on_it(side: Side) {
+    let world = World::new(side, "restore", vec![plain("web")]).await;
+    let id = world.run("web").await;
+    let seen = async || {
+        let endpoint = world.engine.inspect(&id).await.unwrap().unwrap().networks[world.network()].clone();
+        let network = world.observe().await.networks[world.network()].clone();
+        (endpoint, network)
+    };
+    let (endpoint, network) = seen().await;
+    // Fine if it is still there.
+    world.engine.restore_network(&network).await.unwrap();
+    assert_eq!(world.engine.users(Used::Network(&network.id)).await.unwrap()[0].id, id);
+    world.engine.stop(&id, None).await.unwrap();
+    assert_eq!(world.engine.users(Used::Network(&network.id)).await.unwrap()[0].id, id);
+    assert_eq!(world.observed("web").await.networks[world.network()].network_id, network.id);
+    world.engine.remove_network(world.network()).await.unwrap();
+    world.create_network().await.unwrap();
+    let refused = world.engine.start(&id).await.unwrap_err();
+    assert_eq!(refused.kind, Kind::NotFound, "{refused}");
+    world.engine.remove_network(world.network()).await.unwrap();
+    world.engine.restore_network(&network).await.unwrap();
+    // Twice is fine: the second time is the one that counts.
+    for _ in 0..2 {
+        world.engine.reconnect(world.network(), &id, &endpoint).await.unwrap();
+    }
+    world.engine.start(&id).await.unwrap();
+    let (endpoint_after, network_after) = seen().await;
+    assert_eq!((&network_after.labels, &network_after.definition), (&network.labels, &network.definition));
+    assert_ne!(network_after.id, network.id);
+    assert_eq!(endpoint_after.ip_address, endpoint.ip_address);
+    let sorted = |aliases: &[String]| aliases.iter().cloned().collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(sorted(&endpoint_after.aliases), sorted(&endpoint.aliases));
 }
 
 pub(crate) async fn removing_is_final_and_twice_is_fine(side: Side) {

@@ -6,6 +6,7 @@ mod config_digests;
 mod connect_ways;
 #[macro_use]
 mod contract;
+mod convergence;
 mod docker;
 mod docker_engine;
 mod examples;

@@ -18,7 +18,7 @@ use docker_orch::{
 };
 use proptest::{collection::vec, option, prelude::*};
 
-use crate::support::lab::{Asked, Ran, end_of, up_as};
+use crate::support::lab::{Asked, Ran, Shelf, end_of, up_as};
 
 /// How a service is found to be ready.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -83,6 +83,11 @@ struct World {
     remove_orphans: bool,
     watch: bool,
     pull: bool,
+    /// The network is another in the new version.
+    drift: bool,
+    /// What a config contains is another in the new version.
+    content: bool,
+    no_start: bool,
     faults: Vec<(Option<Verb>, u32, u8)>,
     cancels: Vec<(u64, bool)>,
     killed_at: Option<u64>,
@@ -131,8 +136,8 @@ fn service() -> impl Strategy<Value = Service> {
 
 fn verb() -> impl Strategy<Value = Verb> {
     use Verb::{
-        Create, CreateNetwork, CreateVolume, Events, Inspect, Observe, Pull, Remove, RemoveNetwork, Rename,
-        Start, Stop,
+        Create, CreateNetwork, CreateVolume, Events, Inspect, Observe, Pull, Reconnect, Remove,
+        RemoveNetwork, Rename, Start, Stop, Users,
     };
     prop::sample::select(vec![
         Create,
@@ -142,11 +147,13 @@ fn verb() -> impl Strategy<Value = Verb> {
         Inspect,
         Observe,
         Pull,
+        Reconnect,
         Remove,
         RemoveNetwork,
         Rename,
         Start,
         Stop,
+        Users,
     ])
 }
 
@@ -166,10 +173,13 @@ fn world() -> impl Strategy<Value = World> {
         prop::bool::weighted(0.3),
         prop::bool::weighted(0.2),
     );
+    let changes = (prop::bool::weighted(0.3), prop::bool::weighted(0.3), prop::bool::weighted(0.1));
     let limits = (option::weighted(0.3, 5000..30_000u64), option::weighted(0.4, 1..4u32));
     let killed = option::weighted(0.2, 0..9000u64);
-    (vec(service(), 1..8), ready_when, policy, limits, switches, vec(fault, 0..3), cancels, killed).prop_map(
-        |(services, ready_when, on_failure, limits, switches, faults, mut cancels, killed_at)| {
+    let asked = (limits, switches, changes);
+    (vec(service(), 1..8), ready_when, policy, asked, vec(fault, 0..3), cancels, killed).prop_map(
+        |(services, ready_when, on_failure, asked, faults, mut cancels, killed_at)| {
+            let (limits, switches, changes) = asked;
             cancels.sort_by_key(|c| c.0);
             World {
                 services,
@@ -182,6 +192,9 @@ fn world() -> impl Strategy<Value = World> {
                 remove_orphans: switches.2,
                 watch: switches.3,
                 pull: switches.4,
+                drift: changes.0,
+                content: changes.1,
+                no_start: changes.2,
                 faults,
                 cancels,
                 killed_at,
@@ -267,13 +280,14 @@ fn version(world: &World, new: bool) -> BTreeMap<usize, Defined<'_>> {
     defined
 }
 
-fn yaml(world: &World, version: &BTreeMap<usize, Defined<'_>>) -> String {
+fn yaml(world: &World, version: &BTreeMap<usize, Defined<'_>>, new: bool) -> String {
     let mut text = String::from("services:\n");
     for d in version.values() {
         let s = d.service;
         let vols = if s.scale == 2 { ", volumes: ['data:/data']" } else { "" };
+        let file = if s.start_takes % 2 == 0 { ", configs: [app]" } else { "" };
         let pull = if world.pull { ", pull_policy: always" } else { "" };
-        write!(text, "  {}: {{image: '{}', scale: {}{vols}{pull}", d.name, d.image, d.scale).unwrap();
+        write!(text, "  {}: {{image: '{}', scale: {}{vols}{pull}{file}", d.name, d.image, d.scale).unwrap();
         if let Some(restart) = s.restart.filter(|_| s.check != Check::OneShot) {
             write!(text, ", restart: {restart}").unwrap();
         }
@@ -315,7 +329,9 @@ fn yaml(world: &World, version: &BTreeMap<usize, Defined<'_>>) -> String {
         }
         text.push_str("}\n");
     }
-    text.push_str("volumes: {data: {}}\n");
+    let (side, content) = (u8::from(new && world.drift), u8::from(new && world.content));
+    writeln!(text, "volumes: {{data: {{}}}}\nnetworks: {{default: {{labels: {{side: '{side}'}}}}}}").unwrap();
+    writeln!(text, "configs: {{app: {{content: 'c{content}'}}}}").unwrap();
     if !world.plain {
         write!(text, "x-orch:\n  on_failure: {}\n  startup: {{timeout: 60s", world.on_failure).unwrap();
         if let Some(n) = world.max_parallel {
@@ -383,12 +399,14 @@ fn is_leftover(name: &str) -> bool {
 async fn check(world: World) {
     let sim = SimEngine::new(script(&world));
     let (old, new) = (version(&world, false), version(&world, true));
-    let (old_yaml, new_yaml) = (yaml(&world, &old), yaml(&world, &new));
+    let (old_yaml, new_yaml) = (yaml(&world, &old, false), yaml(&world, &new, true));
+    let shelf = Some(Shelf::default());
+    let remembering = || Asked { recipes: shelf.clone(), ..Asked::default() };
     if new.is_empty() || old.is_empty() {
         return;
     }
     if world.update {
-        let ran = up_as(&sim, &old_yaml, &Asked::default()).await.unwrap().unwrap();
+        let ran = up_as(&sim, &old_yaml, &remembering()).await.unwrap().unwrap();
         let finished = ran.ended.finished;
         assert_eq!(finished.verdict, Verdict::Succeeded, "{finished:?} {old_yaml}\n{}", sim.record());
     }
@@ -414,8 +432,10 @@ async fn check(world: World) {
     if (world.watch || world.plain) && cancels.is_empty() {
         cancels.push(patience);
     }
-    let options = UpOptions { remove_orphans: world.remove_orphans, ..UpOptions::default() };
-    let asked = Asked { cancels, watch: world.watch, options, killed_at: world.killed_at };
+    let options =
+        UpOptions { remove_orphans: world.remove_orphans, no_start: world.no_start, ..UpOptions::default() };
+    let watch = world.watch && !world.no_start;
+    let asked = Asked { cancels, watch, options, killed_at: world.killed_at, ..remembering() };
     let ran = up_as(&sim, &new_yaml, &asked).await;
     let end = sim.now();
     let seen_now = seen(&sim);
@@ -435,6 +455,9 @@ async fn check(world: World) {
             before: &before,
             now: &seen_now,
         };
+        if world.no_start {
+            run.nothing_starts(&story);
+        }
         run.starts_wait_for_their_gates(&story);
         run.starts_are_limited(&story);
         run.ends_as_it_says(&story);
@@ -444,14 +467,14 @@ async fn check(world: World) {
     sim.clear_faults();
     assert!(sim.now() > end);
     if ran.is_none() || matches!(&ran, Some(Ok(r)) if was_killed(r)) {
-        let patient = Asked { cancels: vec![patience], ..Asked::default() };
+        let patient = Asked { cancels: vec![patience], ..remembering() };
         let again = up_as(&sim, &new_yaml, &patient).await.unwrap().unwrap();
         assert!(
             world.plain || again.ended.finished.verdict != Verdict::Cancelled,
             "{new_yaml}\n{}",
             sim.record()
         );
-        let healthy = up_as(&sim, &old_yaml, &Asked::default()).await.unwrap().unwrap();
+        let healthy = up_as(&sim, &old_yaml, &remembering()).await.unwrap().unwrap();
         let finished = healthy.ended.finished;
         assert_eq!(finished.verdict, Verdict::Succeeded, "{finished:?} {old_yaml}\n{}", sim.record());
         let left: Vec<_> = seen(&sim).into_iter().filter(|s| is_leftover(&s.0)).collect();
@@ -560,6 +583,14 @@ impl Looked<'_> {
         }
     }
 
+    /// Nothing but what is put back.
+    fn nothing_starts(&self, story: &dyn Fn() -> String) {
+        let cancelled = self.cancelled().unwrap_or(Duration::MAX);
+        let start = self.requests().into_iter().find(|r| r.verb == Verb::Start && r.at < cancelled);
+        let other = |r: &Request| known(self.new, &r.subject);
+        assert!(start.as_ref().is_none_or(|r| !other(r)), "{start:?}\n{}", story());
+    }
+
     fn starts_are_limited(&self, story: &dyn Fn() -> String) {
         let limit = self.world.max_parallel.filter(|_| !self.world.plain).map_or(4, |n| n as usize);
         assert!(self.sim.max_in_flight(Verb::Start) <= limit, "{}", story());
@@ -639,7 +670,7 @@ impl Looked<'_> {
             for c in current.iter().take(d.scale as usize) {
                 let done = c.state == ContainerState::Exited && c.exit_code == Some(0);
                 let comes_back = c.state == ContainerState::Restarting;
-                let plain = self.world.plain || self.world.watch;
+                let plain = self.world.plain || self.world.watch || self.world.no_start;
                 let fine = c.state == ContainerState::Running
                     || done
                     || comes_back

@@ -62,7 +62,7 @@ fn a_changed_service_is_replaced_and_nothing_else() {
     let web = format!("{}-web-1", stack.name);
     let api = format!("{}-api-1", stack.name);
     stack.write("compose.yaml", &with("VERSION: '1'", "VERSION: '2'"));
-    stack.run("up -d").code(0).says(&["its definition changed"]);
+    stack.run("up -d").code(0).says(&["environment.VERSION changed"]);
     let after = stack.running_ids();
     assert_eq!(stack.short_names(), ["api-1", "db-1", "web-1"]);
     assert_ne!(before[&api], after[&api]);

@@ -61,8 +61,8 @@ pub struct UpArgs {
     /// Never build an image
     #[arg(long)]
     pub no_build: bool,
-    /// When to pull images: always, missing, never, build
-    #[arg(long, value_name = "POLICY", value_parser = ["always", "missing", "never", "build", "if_not_present"])]
+    /// When to pull images: always, missing, never, build, or policy: as the file says
+    #[arg(long, value_name = "POLICY", value_parser = ["always", "missing", "never", "build", "if_not_present", "policy"])]
     pub pull: Option<String>,
     /// Show no progress of pulls
     #[arg(long)]
@@ -70,16 +70,16 @@ pub struct UpArgs {
     /// Show no progress of builds
     #[arg(long)]
     pub quiet_build: bool,
-    /// Recreate containers whose configuration has not changed
+    /// Recreate the containers of the named services, or all, changed or not
     #[arg(long, conflicts_with = "no_recreate")]
     pub force_recreate: bool,
     /// Recreate no container
     #[arg(long, conflicts_with_all = ["renew_anon_volumes", "always_recreate_deps"])]
     pub no_recreate: bool,
-    /// Recreate the containers that the named services depend on
+    /// Recreate the containers of what the named services depend on, changed or not
     #[arg(long)]
     pub always_recreate_deps: bool,
-    /// Give recreated containers fresh anonymous volumes
+    /// Recreate containers, with fresh anonymous volumes
     #[arg(short = 'V', long)]
     pub renew_anon_volumes: bool,
     /// Create everything and start nothing
@@ -128,6 +128,12 @@ pub struct UpArgs {
     /// Show the time of each log line
     #[arg(long, help_heading = "Attached")]
     pub timestamps: bool,
+    /// Compose's flag; refused with a reason.
+    #[arg(short = 'w', long, hide = true)]
+    pub watch: bool,
+    /// Compose's flag; refused with a reason.
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub menu: Option<bool>,
 
     /// Which project.
     #[command(flatten)]

@@ -23,15 +23,15 @@ use super::{
     create::{creation, endpoint, network_labels, volume_labels},
     credentials,
     error::within,
-    events, exec, image, inspect, logs, observe,
+    events, exec, image, inspect, logs, observe, restore,
 };
 use crate::{
     engine::{
         AttachRequest, Attached, BuildRequest, ContainerRequest, Engine, EngineError, EngineErrorKind,
         EngineEvent, EngineFuture, EngineInfo, ExecOutput, ExecRequest, FileUpload, LogLine, LogOptions,
-        NetworkRequest, ProgressFn, Scope, TerminalSize, VolumeRequest,
+        NetworkRequest, ProgressFn, Scope, TerminalSize, Used, VolumeRequest,
     },
-    plan::{ContainerDetail, ImageInfo, Observed},
+    plan::{Container, ContainerDetail, Endpoint, ImageInfo, Observed, ObservedNetwork},
     project::Mapping,
 };
 
@@ -300,6 +300,23 @@ impl Engine for DockerEngine {
     fn disconnect_network<'a>(&'a self, network: &'a str, container: &'a str) -> EngineFuture<'a, ()> {
         let body = NetworkDisconnectRequest { container: container.to_owned(), force: Some(true) };
         within(LIMIT, "disconnect network", self.docker.disconnect_network(network, body)).boxed()
+    }
+
+    fn users<'a>(&'a self, of: Used<'a>) -> EngineFuture<'a, Vec<Container>> {
+        observe::users(&self.docker, of, LIMIT).boxed()
+    }
+
+    fn restore_network<'a>(&'a self, network: &'a ObservedNetwork) -> EngineFuture<'a, ()> {
+        restore::network(&self.docker, network, LIMIT).boxed()
+    }
+
+    fn reconnect<'a>(
+        &'a self,
+        network: &'a str,
+        container: &'a str,
+        endpoint: &'a Endpoint,
+    ) -> EngineFuture<'a, ()> {
+        restore::endpoint(&self.docker, &self.info, (network, container), endpoint, LIMIT).boxed()
     }
 
     fn create_volume<'a>(&'a self, request: &'a VolumeRequest<'a>) -> EngineFuture<'a, ()> {

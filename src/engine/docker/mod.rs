@@ -22,6 +22,7 @@ mod image;
 mod inspect;
 mod logs;
 mod observe;
+mod restore;
 mod timestamp;
 
 pub use api_socket::hand_in_api_socket;

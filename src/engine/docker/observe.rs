@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use bollard::{
     Docker,
     models::{
-        ContainerSummary, ContainerSummaryStateEnum as State, EndpointSettings, MountPoint, PortSummary,
-        PortSummaryTypeEnum,
+        ContainerSummary, ContainerSummaryStateEnum as State, EndpointSettings, Ipam, IpamConfig, MountPoint,
+        PortSummary, PortSummaryTypeEnum,
     },
     query_parameters::{ListContainersOptions, ListNetworksOptions, ListVolumesOptions},
 };
@@ -14,10 +14,10 @@ use futures::{future::try_join_all, try_join};
 
 use super::{error::within, image};
 use crate::{
-    engine::{EngineError, Scope},
+    engine::{EngineError, Scope, Used},
     plan::{
-        Container, ContainerMount, ContainerState, Endpoint, EngineHealth, ImageInfo, Observed,
-        ObservedNetwork, ObservedVolume, PublishedPort,
+        AddressPool, AskedAddresses, Container, ContainerMount, ContainerState, Endpoint, EngineHealth,
+        ImageInfo, NetworkDefinition, Observed, ObservedNetwork, ObservedVolume, PublishedPort,
     },
 };
 
@@ -44,7 +44,32 @@ pub(super) async fn observe(
 }
 
 async fn containers(docker: &Docker, project: &str, limit: Duration) -> Result<Vec<Container>, EngineError> {
-    let filters = [("label".to_owned(), vec![format!("{PROJECT_LABEL}={project}")])];
+    listed(docker, ("label", format!("{PROJECT_LABEL}={project}")), limit).await
+}
+
+/// Containers that use something, of whatever project.
+pub(super) async fn users(
+    docker: &Docker,
+    of: Used<'_>,
+    limit: Duration,
+) -> Result<Vec<Container>, EngineError> {
+    match of {
+        Used::Network(id) => listed(docker, ("network", id.to_owned()), limit).await,
+        Used::Volume(name) => {
+            // The engine takes a part of a name, and a path in a container, too.
+            let mut users = listed(docker, ("volume", name.to_owned()), limit).await?;
+            users.retain(|c| c.mounts.iter().any(|m| m.name == name));
+            Ok(users)
+        }
+    }
+}
+
+async fn listed(
+    docker: &Docker,
+    (filter, value): (&str, String),
+    limit: Duration,
+) -> Result<Vec<Container>, EngineError> {
+    let filters = [(filter.to_owned(), vec![value])];
     let options = ListContainersOptions {
         all: true,
         filters: Some(filters.into()),
@@ -68,7 +93,17 @@ async fn networks(
         let (id, name) = (network.id.unwrap_or_default(), network.name.unwrap_or_default());
         let labels: BTreeMap<String, String> = network.labels.unwrap_or_default().into_iter().collect();
         let ours = labels.get(PROJECT_LABEL) == Some(&scope.project);
-        let observed = ObservedNetwork { id: id.clone(), name: name.clone(), labels };
+        let definition = NetworkDefinition {
+            driver: network.driver.unwrap_or_default(),
+            options: network.options.unwrap_or_default().into_iter().collect(),
+            internal: network.internal.unwrap_or_default(),
+            attachable: network.attachable.unwrap_or_default(),
+            enable_ipv4: network.enable_ipv4,
+            enable_ipv6: network.enable_ipv6,
+            ..pools(network.ipam)
+        };
+        let observed =
+            ObservedNetwork { id: id.clone(), name: name.clone(), labels, definition, users: Vec::new() };
         if scope.networks.contains(&id) {
             found.insert(id, observed.clone());
         }
@@ -77,6 +112,23 @@ async fn networks(
         }
     }
     Ok(found)
+}
+
+/// A definition's part about addresses.
+fn pools(ipam: Option<Ipam>) -> NetworkDefinition {
+    let ipam = ipam.unwrap_or_default();
+    let pool = |pool: IpamConfig| AddressPool {
+        subnet: pool.subnet.unwrap_or_default(),
+        ip_range: pool.ip_range.unwrap_or_default(),
+        gateway: pool.gateway.unwrap_or_default(),
+        auxiliary: pool.auxiliary_addresses.unwrap_or_default().into_iter().collect(),
+    };
+    NetworkDefinition {
+        ipam_driver: ipam.driver.unwrap_or_default(),
+        ipam_options: ipam.options.unwrap_or_default().into_iter().collect(),
+        pools: ipam.config.unwrap_or_default().into_iter().map(pool).collect(),
+        ..NetworkDefinition::default()
+    }
 }
 
 /// The project's volumes, and those that it names.
@@ -90,7 +142,8 @@ async fn volumes(
         let labels: BTreeMap<String, String> = volume.labels.into_iter().collect();
         let wanted =
             labels.get(PROJECT_LABEL) == Some(&scope.project) || scope.volumes.contains(&volume.name);
-        wanted.then(|| (volume.name.clone(), ObservedVolume { name: volume.name, labels }))
+        let observed = |name| ObservedVolume { name, labels, users: Vec::new() };
+        wanted.then(|| (volume.name.clone(), observed(volume.name)))
     });
     Ok(observed.collect())
 }
@@ -154,10 +207,22 @@ fn exit_code_in_status(status: &str) -> Option<i64> {
 pub(super) fn endpoints(
     networks: impl IntoIterator<Item = (String, EndpointSettings)>,
 ) -> BTreeMap<String, Endpoint> {
-    let endpoint = |settings: EndpointSettings| Endpoint {
-        network_id: settings.network_id.unwrap_or_default(),
-        ip_address: settings.ip_address.unwrap_or_default(),
-        ipv6_address: settings.global_ipv6_address.unwrap_or_default(),
+    let endpoint = |settings: EndpointSettings| {
+        let asked = settings.ipam_config.unwrap_or_default();
+        Endpoint {
+            network_id: settings.network_id.unwrap_or_default(),
+            ip_address: settings.ip_address.unwrap_or_default(),
+            ipv6_address: settings.global_ipv6_address.unwrap_or_default(),
+            aliases: settings.aliases.unwrap_or_default(),
+            links: settings.links.unwrap_or_default(),
+            driver_opts: settings.driver_opts.unwrap_or_default().into_iter().collect(),
+            asked: AskedAddresses {
+                ipv4: asked.ipv4_address.unwrap_or_default(),
+                ipv6: asked.ipv6_address.unwrap_or_default(),
+                link_local: asked.link_local_ips.unwrap_or_default(),
+            },
+            gw_priority: settings.gw_priority.unwrap_or_default(),
+        }
     };
     networks.into_iter().map(|(name, settings)| (name, endpoint(settings))).collect()
 }

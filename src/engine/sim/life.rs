@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     engine::{EngineAction, EngineError, EngineErrorKind as Kind},
-    plan::{ContainerState, EngineHealth},
+    plan::{ContainerState, Endpoint, EngineHealth},
 };
 
 impl Inner {
@@ -301,7 +301,12 @@ impl World {
     /// Why the engine cannot start a container now.
     fn start_refusal(&self, id: &str) -> Option<EngineError> {
         let container = self.containers.get(id)?;
-        if let Some(name) = container.networks.keys().find(|n| !self.networks.contains_key(*n)) {
+        // What never ran looks for its networks by name, later it looks for those that it was on.
+        let is_gone = |name: &str, endpoint: &Endpoint| {
+            let wanted = &endpoint.network_id;
+            self.networks.get(name).is_none_or(|n| !wanted.is_empty() && *wanted != n.id)
+        };
+        if let Some((name, _)) = container.networks.iter().find(|(name, e)| is_gone(name, e)) {
             return Some(EngineError::new(
                 Kind::NotFound,
                 format!("failed to set up container networking: network {name} not found"),

@@ -48,6 +48,9 @@ pub enum Verb {
     CreateNetwork,
     RemoveNetwork,
     ConnectNetwork,
+    Reconnect,
+    RestoreNetwork,
+    Users,
     DisconnectNetwork,
     CreateVolume,
     RemoveVolume,
@@ -71,7 +74,7 @@ impl Verb {
     /// Whether the engine is another one afterwards.
     pub fn changes(self) -> bool {
         let asks = matches!(self, Self::Observe | Self::Image | Self::Inspect | Self::Events | Self::Logs);
-        !asks && !matches!(self, Self::Attach | Self::Resize | Self::Exec)
+        !asks && !matches!(self, Self::Attach | Self::Users | Self::Resize | Self::Exec)
     }
 }
 
@@ -85,6 +88,9 @@ impl fmt::Display for Verb {
             Self::CreateNetwork => "create_network",
             Self::RemoveNetwork => "remove_network",
             Self::ConnectNetwork => "connect_network",
+            Self::Reconnect => "reconnect",
+            Self::RestoreNetwork => "restore_network",
+            Self::Users => "users",
             Self::DisconnectNetwork => "disconnect_network",
             Self::CreateVolume => "create_volume",
             Self::RemoveVolume => "remove_volume",

@@ -76,11 +76,17 @@ impl World {
             self.containers.values().filter(|c| own(&c.labels)).map(SimContainer::listed).collect();
         containers.sort_by(|a, b| a.name.cmp(&b.name));
         let network = |(name, n): (&String, &super::container::SimNetwork)| {
-            let seen = ObservedNetwork { id: n.id.clone(), name: name.clone(), labels: n.labels.clone() };
+            let seen = ObservedNetwork {
+                id: n.id.clone(),
+                name: name.clone(),
+                labels: n.labels.clone(),
+                ..ObservedNetwork::default()
+            };
             (own(&n.labels) || scope.networks.contains(name)).then(|| (name.clone(), seen))
         };
         let volume = |(name, v): (&String, &SimVolume)| {
-            let seen = ObservedVolume { name: name.clone(), labels: v.labels.clone() };
+            let seen =
+                ObservedVolume { name: name.clone(), labels: v.labels.clone(), ..ObservedVolume::default() };
             (own(&v.labels) || scope.volumes.contains(name)).then(|| (name.clone(), seen))
         };
         let image = |(reference, _): &(String, Option<String>)| {

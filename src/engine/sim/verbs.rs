@@ -6,6 +6,7 @@ use futures::stream::BoxStream;
 use tokio::time::sleep;
 
 use super::{
+    container::SimContainer,
     facts,
     record::Verb,
     resources::described,
@@ -16,10 +17,10 @@ use crate::{
     engine::{
         AttachRequest, Attached, BuildRequest, ContainerRequest, Engine, EngineAction, EngineError,
         EngineErrorKind as Kind, EngineEvent, EngineFuture, EngineInfo, EngineProgress, ExecOutput,
-        ExecRequest, FileUpload, LogLine, LogOptions, NetworkRequest, ProgressFn, Scope, TerminalSize,
+        ExecRequest, FileUpload, LogLine, LogOptions, NetworkRequest, ProgressFn, Scope, TerminalSize, Used,
         VolumeRequest,
     },
-    plan::{ContainerDetail, ContainerState, Endpoint, ImageInfo, Observed},
+    plan::{Container, ContainerDetail, ContainerState, Endpoint, ImageInfo, Observed, ObservedNetwork},
 };
 
 /// What a request takes that the script says nothing about.
@@ -150,6 +151,53 @@ impl Engine for SimEngine {
             gone.map(|_| ()).ok_or_else(|| {
                 EngineError::new(Kind::Failed, format!("container {key} is not connected to network {name}"))
             })
+        })
+    }
+
+    fn users<'a>(&'a self, of: Used<'a>) -> EngineFuture<'a, Vec<Container>> {
+        let (Used::Network(key) | Used::Volume(key)) = of;
+        let (key, is_network) = (key.to_owned(), matches!(of, Used::Network(_)));
+        self.quick(Verb::Users, (&key.clone(), ""), QUICK, move |_, world| {
+            let name = if is_network { world.network_name(&key)? } else { key };
+            let mounts = |c: &&SimContainer| c.mounts.iter().any(|m| m.name == name);
+            let is_on = |c: &&SimContainer| c.networks.contains_key(&name);
+            let uses = |c: &&SimContainer| if is_network { is_on(c) } else { mounts(c) };
+            Ok(world.containers.values().filter(uses).map(SimContainer::listed).collect())
+        })
+    }
+
+    fn restore_network<'a>(&'a self, network: &'a ObservedNetwork) -> EngineFuture<'a, ()> {
+        let network = network.clone();
+        let name = network.name.clone();
+        self.quick(Verb::RestoreNetwork, (&name, ""), Duration::from_millis(20), move |_, world| {
+            match world.networks.get(&network.name) {
+                Some(there) if there.id == network.id => {}
+                Some(_) => {
+                    let words = format!("network with name {} already exists", network.name);
+                    return Err(EngineError::new(Kind::Conflict, words));
+                }
+                None => drop(world.add_network(&network.name, network.labels)),
+            }
+            Ok(())
+        })
+    }
+
+    fn reconnect<'a>(
+        &'a self,
+        network: &'a str,
+        container: &'a str,
+        endpoint: &'a Endpoint,
+    ) -> EngineFuture<'a, ()> {
+        let (name, key, mut endpoint) = (network.to_owned(), container.to_owned(), endpoint.clone());
+        self.quick(Verb::Reconnect, (container, network), QUICK, move |_, world| {
+            let name = world.network_name(&name)?;
+            endpoint.network_id.clone_from(&world.networks[&name].id);
+            endpoint.ip_address.clear();
+            let id = world.expect(&key)?.id.clone();
+            if let Some(container) = world.containers.get_mut(&id) {
+                container.networks.insert(name, endpoint);
+            }
+            Ok(())
         })
     }
 

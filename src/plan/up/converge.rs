@@ -112,9 +112,16 @@ impl Builder<'_> {
             self.discard_previous(replica);
         }
         self.outcome(target).first.get_or_insert(First::Kept(kept.clone()));
-        let found = found(self.project, target.service, container);
+        let mut found = found(self.project, target.service, container);
+        let mut cause = Cause::NotRunning;
+        if let Some((reconnected, stopped)) = self.reconnect(&container.id) {
+            after.extend(reconnected);
+            if let Some(why) = stopped {
+                (found, cause) = (Found::ToStart, why);
+            }
+        }
         let start = (found == Found::ToStart && !self.options.no_start)
-            .then(|| self.start(target.unit, replica, Some(kept.clone()), after, Cause::NotRunning));
+            .then(|| self.start(target.unit, replica, Some(kept.clone()), after, cause));
         if matches!(found, Found::Running | Found::Healthy) {
             self.outcome(target).kept.push((replica.clone(), kept.clone()));
         }
@@ -152,9 +159,18 @@ impl Builder<'_> {
     fn create(&mut self, target: &Target<'_>, replica: &Replica) -> UnitReplica {
         let name = self.project.container_name(target.service, replica.number);
         let after = self.needs(target);
-        let action =
-            Action::CreateContainer { replica: replica.clone(), name, replaces: None, one_off: None };
-        let created = self.plain(action, Cause::Missing, after, Some(target.unit));
+        let action = Action::CreateContainer {
+            replica: replica.clone(),
+            name,
+            replaces: None,
+            renew_volumes: false,
+            one_off: None,
+        };
+        let cause = match self.vacated.get(&target.service.name) {
+            Some((volume, _)) => Cause::VolumeReplaced(volume.clone()),
+            None => Cause::Missing,
+        };
+        let created = self.plain(action, cause, after, Some(target.unit));
         let outcome = self.outcome(target);
         outcome.first.get_or_insert(First::Created(created));
         outcome.changed = true;
@@ -176,8 +192,13 @@ impl Builder<'_> {
         let created = {
             let name = names::temporary_name(&old, &final_name);
             let after = self.needs(target);
-            let (replica, replaces) = (replica.clone(), Some(old.clone()));
-            let action = Action::CreateContainer { replica, name, replaces, one_off: None };
+            let action = Action::CreateContainer {
+                replica: replica.clone(),
+                name,
+                replaces: Some(old.clone()),
+                renew_volumes: self.options.renew_anonymous_volumes,
+                one_off: None,
+            };
             self.plain(action, cause.clone(), after, Some(unit))
         };
         let outcome = self.outcome(target);
@@ -187,7 +208,18 @@ impl Builder<'_> {
         let action = Action::RenameContainer { replica: replica.clone(), existing: None, to: final_name };
         let renamed = self.gated(unit, action, cause.clone(), aside);
         let start = (!self.options.no_start).then(|| self.start(unit, replica, None, vec![renamed], cause));
-        let last = start.unwrap_or(renamed);
+        let mut last = start.unwrap_or(renamed);
+        let is_stopped = self.stopped_already(&container.id).is_some();
+        if self.options.no_start && is_up(container.state) && !is_stopped {
+            // Its successor only stands ready: it runs until all of them do.
+            let action = Action::StopContainer {
+                replica: Some(replica.clone()),
+                container: old.clone(),
+                grace: self.options.stop_grace,
+            };
+            let (after, cause) = (vec![renamed], Cause::Replaced);
+            last = self.step(Step { action, after, gate: None, unit: None, cause, phase: Phase::Commit });
+        }
         let name = names::previous_name(&self.project.container_name(target.service, replica.number));
         let previous = ContainerRef { id: old.id, name };
         self.commit_removal(Some(replica.clone()), previous, vec![last], Cause::Replaced);
@@ -204,7 +236,10 @@ impl Builder<'_> {
     ) -> Vec<StepId> {
         let old = ContainerRef::from(container);
         let mut aside = vec![created];
-        if is_up(container.state) && !self.options.no_start {
+        if let Some(stopped) = self.stopped_already(&container.id) {
+            self.services.entry(replica.service.clone()).or_default().stops.push(stopped);
+            aside.push(stopped);
+        } else if is_up(container.state) && !self.options.no_start {
             let action = Action::StopContainer {
                 replica: Some(replica.clone()),
                 container: old.clone(),
@@ -241,6 +276,9 @@ impl Builder<'_> {
                 Some(First::Kept(_)) | None => None,
             });
         let mut needs: Vec<StepId> = networks.chain(volumes).copied().collect();
+        if let Some((_, removed)) = self.vacated.get(&service.name) {
+            needs.extend(removed);
+        }
         needs.extend(target.image.into_iter().chain(shared).chain(self.removed_successors(target.unit)));
         needs
     }
@@ -281,8 +319,8 @@ impl Builder<'_> {
             .service()
             .map(|service| Replica { service: service.to_owned(), number: container.number() });
         let which = ContainerRef::from(container);
-        let mut after = Vec::new();
-        if is_up(container.state) {
+        let mut after: Vec<StepId> = self.stopped_already(&container.id).into_iter().collect();
+        if is_up(container.state) && after.is_empty() {
             let action = Action::StopContainer {
                 replica: replica.clone(),
                 container: which.clone(),
@@ -354,6 +392,7 @@ impl Builder<'_> {
             name: self.project.container_name(service, replica.number),
             replica: replica.clone(),
             replaces: None,
+            renew_volumes: false,
             one_off: Some(wanted.container.clone()),
         };
         let after = self.needs(&target);
@@ -373,7 +412,7 @@ impl Builder<'_> {
             |c: &Container| if c.is_oneoff() { ended(c) } else { c.service().is_some_and(|s| !known(s)) };
         let orphans: Vec<Container> =
             self.observed.containers.iter().filter(|c| is_orphan(c)).cloned().collect();
-        if orphans.is_empty() {
+        if orphans.is_empty() || (self.options.ignore_orphans && !self.options.remove_orphans) {
             return;
         }
         if self.options.remove_orphans {

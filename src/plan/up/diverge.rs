@@ -2,7 +2,7 @@
 
 use super::{Builder, First, Recreate};
 use crate::{
-    plan::{Cause, Container, is_supplied, service_hash},
+    plan::{Cause, Container, ContainerState, is_supplied, service_hash},
     project::{Project, Service},
 };
 
@@ -45,10 +45,16 @@ pub fn references(service: &Service) -> Vec<String> {
 impl Builder<'_> {
     /// Why a container must be recreated; `None` where it can stay.
     pub(super) fn divergence(&self, service: &Service, container: &Container) -> Option<Cause> {
+        let named = self.options.services.is_empty() || self.options.services.contains(&service.name);
         match self.options.recreate {
             Recreate::Never => return None,
-            Recreate::Force => return Some(Cause::Forced),
-            Recreate::Diverged => {}
+            Recreate::Force if named => return Some(Cause::Forced),
+            _ if !named && self.options.recreate_dependencies => return Some(Cause::Forced),
+            Recreate::Force | Recreate::Diverged => {}
+        }
+        // What the engine could not remove can never be started again.
+        if container.state == ContainerState::Dead {
+            return Some(Cause::NotRunning);
         }
         if let Some(shared) = self.recreated_reference(service) {
             return Some(Cause::SharesWith(shared));
@@ -60,7 +66,14 @@ impl Builder<'_> {
         let resolved = resolve_references(service, &container_of).ok()?;
         let known = !self.options.unsupplied || !is_supplied(self.project, service);
         if known && container.compose_label("config-hash") != Some(&service_hash(&resolved)) {
-            return Some(Cause::ConfigChanged);
+            return Some(Cause::ConfigChanged(self.changes(service, &resolved, container)));
+        }
+        let contents = self.options.recipes.content_changes(&container.id, self.project, service);
+        if !contents.is_empty() {
+            return Some(Cause::ConfigChanged(contents));
+        }
+        if let Some(network) = self.loses_its_mac_address(service, &container.id) {
+            return Some(Cause::NetworkReplaced(network));
         }
         let image = self.observed.images.get(&self.project.image_name(service));
         let labelled = container.compose_label("image");
@@ -69,6 +82,19 @@ impl Builder<'_> {
         }
         missing_network(self.project, service, container, self)
             .or_else(|| missing_volume(self.project, service, container))
+    }
+
+    /// What in a definition is another than what the container was made from; empty where that is not known.
+    fn changes(&self, service: &Service, resolved: &Service, container: &Container) -> Vec<String> {
+        let recipes = &self.options.recipes;
+        let Some(mut changes) = recipes.changes(&container.id, self.project, resolved) else {
+            // The list tells the image that was asked for, unless its name was taken over by another one.
+            let image = self.project.image_name(service);
+            let named = !container.image.starts_with("sha256:") && container.image != image;
+            return if named { vec!["image".to_owned()] } else { Vec::new() };
+        };
+        changes.extend(recipes.content_changes(&container.id, self.project, service));
+        changes
     }
 
     /// A service whose namespaces or volumes this one shares and whose container is new.
@@ -80,8 +106,8 @@ impl Builder<'_> {
     }
 }
 
-/// The engine lists no addresses of containers that do not run: of those only a network that is gone is known, without
-/// which they could never start again.
+/// A network that the container is not on, or that is another than the one it was on: a container that does not run
+/// could never start again.
 fn missing_network(
     project: &Project,
     service: &Service,
@@ -91,16 +117,15 @@ fn missing_network(
     if service.network_mode.is_some() {
         return None;
     }
-    let runs = container.state == crate::plan::ContainerState::Running;
     let mut wanted = service.networks.keys().filter_map(|key| project.networks.get(key));
     let missing = wanted.find(|network| {
         let found = builder.observed.networks.get(&network.name);
         match (found, container.networks.get(&network.name)) {
+            // The engine does not say which network it is where the container never ran.
             (Some(found), Some(endpoint)) => {
-                runs && !endpoint.network_id.is_empty() && endpoint.network_id != found.id
+                !endpoint.network_id.is_empty() && endpoint.network_id != found.id
             }
-            (Some(_), None) => runs,
-            (None, _) => true,
+            (Some(_) | None, None) | (None, Some(_)) => true,
         }
     });
     missing.map(|network| Cause::NetworkMissing(network.name.clone()))

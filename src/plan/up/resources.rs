@@ -8,8 +8,9 @@ use crate::{
 };
 
 impl Builder<'_> {
-    pub(super) fn networks(&mut self) {
+    pub(super) fn networks(&mut self, wanted: &[String]) {
         let project = self.project;
+        self.replace_networks(wanted);
         for (key, network) in &project.networks {
             match self.observed.networks.get(&network.name) {
                 None if network.external => self.missing("network", &network.name),
@@ -19,24 +20,23 @@ impl Builder<'_> {
                     self.networks.insert(key.clone(), id);
                 }
                 Some(found) if !network.external => {
-                    let hash = crate::plan::network_hash(network);
-                    let labelled = found.labels.get("com.docker.compose.config-hash");
-                    if labelled.is_some_and(|l| *l != hash) {
-                        self.warnings.push(format!(
-                            "network `{}` is not as the file says any more: it stays as it is until `docker orch down`",
-                            network.name
-                        ));
-                    }
+                    let labels = found.labels.clone();
+                    self.check_owner(("network", key), &network.name, &labels);
                 }
                 Some(_) => {}
             }
         }
     }
 
-    pub(super) fn volumes(&mut self) {
+    pub(super) fn volumes(&mut self, wanted: &[String]) {
         let project = self.project;
+        self.replace_volumes(wanted);
         for (key, volume) in &project.volumes {
-            if !self.observed.volumes.contains_key(&volume.name) {
+            if let Some(found) = self.observed.volumes.get(&volume.name) {
+                if !volume.external {
+                    self.check_owner(("volume", key), &volume.name, &found.labels);
+                }
+            } else {
                 if volume.external {
                     self.missing("volume", &volume.name);
                     continue;
@@ -45,6 +45,31 @@ impl Builder<'_> {
                 let id = self.plain(action, Cause::Missing, Vec::new(), None);
                 self.volumes.insert(key.clone(), id);
             }
+        }
+    }
+
+    /// What has the name of something of ours and is somebody else's is used as it is, as Compose does: with a
+    /// warning, and not where it is a network under another key.
+    fn check_owner(
+        &mut self,
+        (kind, key): (&str, &str),
+        name: &str,
+        labels: &std::collections::BTreeMap<String, String>,
+    ) {
+        let whose = match labels.get("com.docker.compose.project") {
+            Some(project) if *project == self.project.name => None,
+            Some(project) => Some(format!("belongs to project `{project}`")),
+            None => Some("was not made for this project".to_owned()),
+        };
+        let help = format!("set `external: true` to use it as it is, or give `{key}` another `name`");
+        let labelled = labels.get("com.docker.compose.network").map(String::as_str);
+        if kind == "network" && labelled != Some(key) {
+            let whose =
+                whose.unwrap_or_else(|| format!("is `{}` of this project", labelled.unwrap_or_default()));
+            let message = format!("there is a network `{name}` already, and it {whose}");
+            self.errors.push(Diagnostic::error("foreign-network", message).help(help));
+        } else if let Some(whose) = whose {
+            self.warnings.push(format!("{kind} `{name}` {whose}, and is used as it is: {help}"));
         }
     }
 
@@ -105,18 +130,74 @@ impl Builder<'_> {
         if build && !self.options.no_build && (self.options.build || policy == "build") {
             return Some((build_action(), Cause::PullPolicy("build".to_owned())));
         }
+        let tagged = self.observed.images.get(image).and_then(|i| i.tagged);
+        let too_old = |age| there && tagged.is_none_or(|at| self.options.now > at.saturating_add(age));
         match policy {
             "never" if there => None,
             "never" if build => Some((build_action(), Cause::Missing)),
             // Creating the container will say that there is none.
             "never" => None,
             "always" => Some((pull_action(), Cause::PullPolicy("always".to_owned()))),
+            _ if refreshed_after(policy).is_some_and(too_old) => {
+                Some((pull_action(), Cause::PullPolicy(policy.to_owned())))
+            }
             _ if there => None,
             // A name that only the build gives cannot be pulled.
             _ if build && service.image.is_none() && !self.options.no_build => {
                 Some((build_action(), Cause::Missing))
             }
             _ => Some((pull_action(), Cause::Missing)),
+        }
+    }
+}
+
+/// After how many seconds a pull policy wants an image anew; `None` where its age is no matter.
+fn refreshed_after(policy: &str) -> Option<i64> {
+    const DAY: i64 = 24 * 60 * 60;
+    match policy {
+        "daily" => return Some(DAY),
+        "weekly" => return Some(7 * DAY),
+        _ => {}
+    }
+    let mut rest = policy.strip_prefix("every_").filter(|rest| !rest.is_empty())?;
+    let mut seconds: i64 = 0;
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let number: i64 = rest[..digits].parse().ok()?;
+        let unit = match rest.as_bytes().get(digits)? {
+            b's' => 1,
+            b'm' => 60,
+            b'h' => 60 * 60,
+            b'd' => DAY,
+            b'w' => 7 * DAY,
+            _ => return None,
+        };
+        seconds = seconds.checked_add(number.checked_mul(unit)?)?;
+        rest = &rest[digits + 1..];
+    }
+    Some(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::refreshed_after;
+
+    #[test]
+    fn an_image_is_too_old_after_what_its_policy_says() {
+        for (policy, seconds) in [
+            ("daily", Some(86_400)),
+            ("weekly", Some(604_800)),
+            ("every_12h", Some(43_200)),
+            ("every_1d12h", Some(129_600)),
+            ("every_90m30s", Some(5_430)),
+            ("every_2w", Some(1_209_600)),
+            ("always", None),
+            ("every_", None),
+            ("every_1x", None),
+            ("every_h", None),
+            ("every_99999999999999999999h", None),
+        ] {
+            assert_eq!(refreshed_after(policy), seconds, "{policy}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Whole runs on the simulated engine, in virtual time.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -12,12 +13,12 @@ use docker_orch::{
     diagnostic::render_all,
     engine::{Engine, sim::SimEngine},
     event::{Event, EventKind, Sink},
-    executor::{CancelRequest, Run},
+    executor::{CancelRequest, Ledger, Run},
     health::ProbeResult,
-    plan::{EndOptions, UpOptions},
+    plan::{EndOptions, Recipe, Recipes, UpOptions},
     probe::{Probe, Prober, Target},
     project::{Check, ProbeSpec, Project},
-    run::{AbortOn, Ended, Ending, Keep, KeptContainer, RunError, RunLabel, UpRequest, end, up},
+    run::{AbortOn, Ask, Ended, Ending, Keep, KeptContainer, RunError, RunLabel, UpRequest, end, up},
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 
@@ -117,6 +118,49 @@ pub(crate) struct Asked {
     pub(crate) options: UpOptions,
     /// Its process is gone at this millisecond, without a word.
     pub(crate) killed_at: Option<u64>,
+    /// Every question is answered with yes.
+    pub(crate) yes: bool,
+    /// What is known of what containers were made from, from one `up` to the next.
+    pub(crate) recipes: Option<Shelf>,
+}
+
+struct Answer(bool);
+
+impl Ask for Answer {
+    fn confirm<'a>(&'a self, _: &'a str) -> BoxFuture<'a, bool> {
+        async { self.0 }.boxed()
+    }
+}
+
+/// Where recipes are kept.
+#[derive(Clone, Default)]
+pub(crate) struct Shelf(Arc<Mutex<BTreeMap<String, Recipe>>>);
+
+impl Shelf {
+    /// What is known, and what the project's secrets and configs contain now.
+    fn recipes(&self, project: &Project) -> Recipes {
+        let mut recipes = Recipes::new("salt");
+        for (container, recipe) in self.0.lock().unwrap().iter() {
+            recipes.insert(container.clone(), recipe.clone());
+        }
+        recipes.take_contents(project, |_| None);
+        recipes
+    }
+
+    /// Containers that are known.
+    pub(crate) fn containers(&self) -> BTreeSet<String> {
+        self.0.lock().unwrap().keys().cloned().collect()
+    }
+}
+
+impl Ledger for Shelf {
+    fn note(&mut self, container: &str, recipe: &Recipe) {
+        self.0.lock().unwrap().insert(container.to_owned(), recipe.clone());
+    }
+
+    fn keep_only(&mut self, containers: &BTreeSet<String>) {
+        self.0.lock().unwrap().retain(|container, _| containers.contains(container));
+    }
 }
 
 /// An `up`; `None` where its process was killed.
@@ -124,14 +168,19 @@ pub(crate) async fn up_as(sim: &SimEngine, yaml: &str, asked: &Asked) -> Option<
     let project = Arc::new(project(yaml));
     let began = tokio::time::Instant::now();
     let on_failure = project.orch.on_failure;
+    let known = asked.recipes.clone().map(|shelf| (shelf.recipes(&project), shelf));
     let mut run = lab_run(sim, project, &asked.cancels);
+    if let Some((recipes, shelf)) = known {
+        run.set_recipes(recipes, Box::new(shelf));
+    }
     let (events, kept) = <(Arc<Mutex<Vec<Event>>>, Arc<Mutex<Vec<KeptContainer>>>)>::default();
     run.add_sink(Box::new(Recorder(Arc::clone(&events))));
     let (options, watch, abort) = (asked.options.clone(), asked.watch, AbortOn::Never);
     let request = UpRequest { options, on_failure, watch, abort, warnings: Vec::new(), label: label("up") };
     let keeper = Keeper(Arc::clone(&kept));
     let limit = Duration::from_millis(asked.killed_at.unwrap_or(3_600_000));
-    let Ok(ended) = tokio::time::timeout(limit, up(&mut run, &request, &keeper)).await else {
+    let Ok(ended) = tokio::time::timeout(limit, up(&mut run, &request, &keeper, &Answer(asked.yes))).await
+    else {
         assert!(asked.killed_at.is_some(), "no end:\n{}", sim.record());
         return None;
     };

@@ -1,0 +1,50 @@
+//! What containers were made from: the file that it is kept in, and what secrets and configs contain now.
+
+use std::{collections::BTreeSet, fs};
+
+use super::Invocation;
+use crate::{
+    executor::Ledger,
+    journal::{RecipeFile, state_dir},
+    plan::{Recipe, Recipes},
+    project::Project,
+};
+
+/// What is known of a project's containers on the engine at `host`, and where more is noted; `None` where nothing can
+/// be kept: then a change is seen all the same, but not named.
+pub(super) fn recipes(
+    invocation: &Invocation,
+    project: &Project,
+    host: &str,
+) -> Option<(Recipes, LedgerFile)> {
+    let state = state_dir(|name| invocation.env(name))?;
+    match RecipeFile::open(&state, &project.name, host) {
+        Ok(file) => {
+            let mut recipes = file.recipes();
+            // What cannot be read is said by whoever makes a container of it.
+            recipes.take_contents(project, |path| fs::read(path).ok());
+            Some((recipes, LedgerFile(file)))
+        }
+        Err(error) => {
+            tracing::debug!("what containers were made from is not known: {error}");
+            None
+        }
+    }
+}
+
+/// Notes into the file. A run goes on without it.
+pub(super) struct LedgerFile(RecipeFile);
+
+impl Ledger for LedgerFile {
+    fn note(&mut self, container: &str, recipe: &Recipe) {
+        if let Err(error) = self.0.note(container, recipe) {
+            tracing::debug!("what {container} was made from cannot be noted: {error}");
+        }
+    }
+
+    fn keep_only(&mut self, containers: &BTreeSet<String>) {
+        if let Err(error) = self.0.keep_only(containers) {
+            tracing::debug!("what is noted of containers that are gone cannot be dropped: {error}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! What a project's containers were made from, from one run to the next.
+//!
+//! One line of JSON for each container, below one with the salt. A line is added when a container is made; lines of
+//! containers that are gone are dropped by writing the file anew. A torn line counts as missing.
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    fs::{self, File},
+    io::{self, Read as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::folder::{make_private_dir, open_private_file, project_dir};
+use crate::plan::{Recipe, Recipes};
+
+/// The file of a project's recipes.
+#[derive(Debug)]
+pub struct RecipeFile {
+    path: PathBuf,
+    /// The engine that is talked to: another one's containers are not gone because this one does not have them.
+    engine: String,
+    salt: String,
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Entry {
+    engine: String,
+    container: String,
+    recipe: Recipe,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Salt { salt: String },
+    Entry(Entry),
+}
+
+impl RecipeFile {
+    /// Reads a project's file. Nothing is written before the first container is made.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or the machine gives no random numbers for a salt.
+    pub fn open(state: &Path, project: &str, engine: &str) -> io::Result<Self> {
+        let path = project_dir(state, project)?.join("recipes.jsonl");
+        let text = match fs::read(&path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error),
+        };
+        let mut salt = None;
+        let mut entries = Vec::new();
+        for line in text.lines().filter_map(|line| serde_json::from_str(line).ok()) {
+            match line {
+                Line::Salt { salt: read } => salt = Some(read),
+                // Digests without their salt say nothing.
+                Line::Entry(entry) if salt.is_some() => entries.push(entry),
+                Line::Entry(_) => {}
+            }
+        }
+        let salt = salt.map_or_else(random, Ok)?;
+        Ok(Self { path, engine: engine.to_owned(), salt, entries })
+    }
+
+    /// What is known.
+    pub fn recipes(&self) -> Recipes {
+        let mut recipes = Recipes::new(self.salt.clone());
+        for entry in &self.entries {
+            recipes.insert(entry.container.clone(), entry.recipe.clone());
+        }
+        recipes
+    }
+
+    /// Adds a container.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn note(&mut self, container: &str, recipe: &Recipe) -> io::Result<()> {
+        let entry =
+            Entry { engine: self.engine.clone(), container: container.to_owned(), recipe: recipe.clone() };
+        self.entries.push(entry.clone());
+        if !self.path.is_file() {
+            return self.write();
+        }
+        let mut line = serde_json::to_vec(&Line::Entry(entry))?;
+        line.push(b'\n');
+        // One write per line: whoever reads sees whole lines, or one torn line at the end.
+        open_private_file(&self.path)?.write_all(&line)
+    }
+
+    /// Drops what the engine does not have any more.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn keep_only(&mut self, containers: &BTreeSet<String>) -> io::Result<()> {
+        let before = self.entries.len();
+        self.entries.retain(|e| e.engine != self.engine || containers.contains(&e.container));
+        if self.entries.len() == before { Ok(()) } else { self.write() }
+    }
+
+    /// Writes the whole file beside the old one, which it then replaces.
+    fn write(&self) -> io::Result<()> {
+        let mut text = serde_json::to_string(&Line::Salt { salt: self.salt.clone() })?;
+        text.push('\n');
+        for entry in &self.entries {
+            text.push_str(&serde_json::to_string(entry)?);
+            text.push('\n');
+        }
+        if let Some(folder) = self.path.parent() {
+            make_private_dir(folder)?;
+        }
+        let fresh = self.path.with_extension(format!("{}.new", std::process::id()));
+        // What a killed process left under this name is not to be added to.
+        fs::remove_file(&fresh)
+            .or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) })?;
+        open_private_file(&fresh)?.write_all(text.as_bytes())?;
+        fs::rename(&fresh, &self.path)
+    }
+}
+
+/// 256 random bits as text.
+fn random() -> io::Result<String> {
+    let mut bytes = [0; 32];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    let mut text = String::new();
+    for byte in bytes {
+        // Writing to a String cannot fail.
+        write!(text, "{byte:02x}").ok();
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project::{Project, Service};
+
+    fn recipe(file: &RecipeFile, image: &str) -> Recipe {
+        let service = Service { image: Some(image.to_owned()), ..Service::default() };
+        file.recipes().recipe(&Project::default(), &service).unwrap()
+    }
+
+    #[test]
+    fn what_is_noted_is_read_again_and_is_the_users_alone() {
+        let state = tempfile::tempdir().unwrap();
+        let open = |engine| RecipeFile::open(state.path(), "shop", engine).unwrap();
+        let mut file = open("a");
+        assert!(!state.path().join("shop").exists(), "nothing is written by looking");
+        let (one, two) = (recipe(&file, "web:1"), recipe(&file, "web:2"));
+        file.note("c1", &one).unwrap();
+        file.note("c2", &two).unwrap();
+        open("b").note("c3", &one).unwrap();
+        assert_eq!(open("a").entries.len(), 3);
+        assert_eq!(recipe(&open("a"), "web:1"), one, "the salt stays");
+        let path = state.path().join("shop/recipes.jsonl");
+        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(!fs::read_to_string(&path).unwrap().contains("web:1"));
+        // What another engine has is not gone because this one does not have it.
+        open("a").keep_only(&["c2".to_owned()].into()).unwrap();
+        let left: Vec<String> = open("a").entries.into_iter().map(|e| e.container).collect();
+        assert_eq!(left, ["c2", "c3"]);
+    }
+
+    #[test]
+    fn a_torn_line_and_a_missing_salt_are_no_fault() {
+        let state = tempfile::tempdir().unwrap();
+        let open = || RecipeFile::open(state.path(), "shop", "a").unwrap();
+        let mut file = open();
+        let one = recipe(&file, "web:1");
+        file.note("c1", &one).unwrap();
+        let path = state.path().join("shop/recipes.jsonl");
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("{text}{{\"engine\":\"a\",\"conta")).unwrap();
+        assert_eq!(open().entries.len(), 1);
+        fs::write(&path, text.lines().nth(1).unwrap()).unwrap();
+        assert_eq!(open().entries, []);
+        assert!(RecipeFile::open(state.path(), "../x", "a").is_err());
+    }
+}
