@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     sync::Arc,
     thread::available_parallelism,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use tokio::sync::mpsc;
@@ -30,9 +30,6 @@ use crate::{
     report::LogStyle,
     run::{AbortOn, UpRequest, up},
 };
-
-/// How long a whole start may take where nothing says otherwise.
-const START_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Converges, starts, and unless detached shows logs and watches until it is told to end.
 ///
@@ -125,8 +122,9 @@ pub(super) fn project(invocation: &Invocation, args: &UpArgs) -> Result<Project,
         project.services.retain(|name, _| args.services.contains(name));
     }
     settings::settle(&mut project, &settings::flags(args))?;
+    let default = project.default_start_timeout();
     let startup = &mut project.orch.startup;
-    let timeout = startup.timeout.unwrap_or(START_TIMEOUT);
+    let timeout = startup.timeout.unwrap_or(default);
     startup.timeout = Some(args.wait_timeout.map_or(timeout, |wait| wait.min(timeout)));
     Ok(project)
 }

@@ -91,6 +91,36 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "String::is_empty")]
         cause: String,
     },
+    /// A stage's log has moved, and its deadline perhaps with it.
+    StageMoved {
+        /// Which container.
+        #[serde(flatten)]
+        replica: Replica,
+        /// The stage's name.
+        stage: String,
+        /// From 1.
+        index: u32,
+        /// How many stages there are.
+        of: u32,
+        /// What its log says: `loaded 42%`.
+        text: String,
+    },
+    /// A check on something else is left alone after failures, tried again, or let through again.
+    Breaker {
+        /// Whose check it is.
+        #[serde(flatten)]
+        replica: Replica,
+        /// The check's name.
+        check: String,
+        /// What its breaker is now.
+        breaker: BreakerState,
+        /// How long it stays open.
+        #[serde(default, with = "seconds", skip_serializing_if = "Duration::is_zero")]
+        open_for: Duration,
+        /// What failed last.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        cause: String,
+    },
     /// One probe was made. Droppable.
     Probed {
         /// Of which container.
@@ -166,7 +196,7 @@ pub enum EventKind {
 impl EventKind {
     /// Whether a reader that cannot keep up may lose it.
     pub fn is_droppable(&self) -> bool {
-        matches!(self, Self::Probed { .. } | Self::Progress { .. })
+        matches!(self, Self::Probed { .. } | Self::Progress { .. } | Self::StageMoved { .. })
     }
 }
 
@@ -400,6 +430,18 @@ pub enum StageStatus {
     Degraded,
     /// It failed for good.
     Failed,
+}
+
+/// Whether a check is let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakerState {
+    /// It is.
+    Closed,
+    /// It is not, for a while.
+    Open,
+    /// Once; what comes of it decides.
+    HalfOpen,
 }
 
 /// Why a run is asked to end; a later reason counts only if it is greater.

@@ -10,16 +10,21 @@ use tokio::{
 
 use super::{
     CancelRequest, Followed, Run,
+    follow::{FollowTask, Log},
     task::{ProbeTask, StepDone, StepTask},
     watch::{self, Reconnected},
 };
 use crate::{
     event::{CancelReason, EventKind, ServiceState},
-    health::{MonitorReport, ProbeResult},
-    plan::{Action, ContainerDetail, ContainerRef, Done, Found, ImageInfo, Observed, Plan, StepId},
+    health::{MonitorReport, Movement, ProbeResult},
+    plan::{
+        Action, Cause, ContainerDetail, ContainerRef, Done, Found, ImageInfo, Observed, Phase, Plan, Step,
+        StepId, UnitId,
+    },
     project::{Mapping, ProbeSpec, Replica},
     scheduler::{
-        AfterReady, ContainerChange, Effect, Input, Outcome, ProbeOrder, Scheduler, StepFailure, StepOutput,
+        AfterReady, ContainerChange, Effect, FollowKey, FollowOrder, Input, Outcome, ProbeOrder,
+        RestartOrder, Scheduler, StepFailure, StepOutput,
     },
 };
 
@@ -40,7 +45,17 @@ pub struct Driven {
 enum Finished {
     Step(StepId, Box<StepDone>),
     Probe(Box<ProbeOrder>, ProbeResult, Option<Arc<ContainerDetail>>),
+    /// What a log said, and the rest of it.
+    Moved(FollowKey, Option<Movement>, Log),
+    Restarted(Box<RestartOrder>, Box<StepDone>),
     Reconnected(Reconnected),
+}
+
+/// What must not be waited for for ever when its task panics.
+#[derive(Debug, Clone, Copy)]
+enum Work {
+    Step(StepId),
+    Restart(UnitId, usize),
 }
 
 /// A plan on its way.
@@ -50,8 +65,9 @@ struct Drive {
     observed: Arc<Observed>,
     images: BTreeMap<String, ImageInfo>,
     tasks: JoinSet<Finished>,
-    /// Which step or probe a task is, so that one that panics is not waited for for ever.
-    running: BTreeMap<tokio::task::Id, StepId>,
+    running: BTreeMap<tokio::task::Id, Work>,
+    /// Logs that somebody may want to read on in.
+    logs: BTreeMap<FollowKey, Log>,
     tries: BTreeMap<StepId, u32>,
     progress: mpsc::UnboundedSender<EventKind>,
     said: Vec<(Action, Mapping)>,
@@ -82,6 +98,7 @@ impl Run {
             images,
             tasks: JoinSet::new(),
             running: BTreeMap::new(),
+            logs: BTreeMap::new(),
             tries: BTreeMap::new(),
             progress,
             said: Vec::new(),
@@ -163,9 +180,13 @@ impl Run {
                 }
                 Effect::Perform(step) => self.perform(drive, step),
                 Effect::Probe(order) => self.probe(drive, *order),
+                Effect::Follow(order) => self.read_on(drive, *order),
+                Effect::Restart(order) => self.restart(drive, *order),
                 Effect::Finish(finished) => outcome = Some(finished),
             }
         }
+        // Nobody wanted to.
+        drive.logs.clear();
         if forced && outcome.is_none() {
             // Not waited for: what the engine was asked for may still be done.
             outcome = Some(drive.scheduler.abandon());
@@ -197,11 +218,31 @@ impl Run {
         let tries = drive.tries.entry(id).or_insert(0);
         *tries += 1;
         let again = *tries > 1;
+        let task = self.step_task(drive, step, again);
+        let handle = drive.tasks.spawn(async move { Finished::Step(id, Box::new(task.perform().await)) });
+        drive.running.insert(handle.id(), Work::Step(id));
+    }
+
+    /// Starts again what no step of the plan starts.
+    fn restart(&self, drive: &mut Drive, order: RestartOrder) {
+        let RestartOrder { unit, place, replica, container } = order.clone();
+        let name = container.name.clone();
+        let action = Action::StartContainer { replica, name, existing: Some(container) };
+        let (cause, phase) = (Cause::Requested, Phase::Run);
+        let step = Step { action, after: Vec::new(), gate: None, unit: Some(unit), cause, phase };
+        let task = self.step_task(drive, step, true);
+        let handle = drive
+            .tasks
+            .spawn(async move { Finished::Restarted(Box::new(order), Box::new(task.perform().await)) });
+        drive.running.insert(handle.id(), Work::Restart(unit, place));
+    }
+
+    fn step_task(&self, drive: &Drive, step: Step, again: bool) -> StepTask {
         let replica = match &step.action {
             Action::StartContainer { replica, .. } | Action::RenameContainer { replica, .. } => Some(replica),
             _ => None,
         };
-        let task = StepTask {
+        StepTask {
             project: Arc::clone(&self.project),
             engine: Arc::clone(&self.engine),
             tools: Arc::clone(&self.tools),
@@ -215,9 +256,18 @@ impl Run {
             recipes: Arc::clone(&self.recipes),
             quiet: self.quiet,
             step,
-        };
-        let handle = drive.tasks.spawn(async move { Finished::Step(id, Box::new(task.perform().await)) });
-        drive.running.insert(handle.id(), id);
+        }
+    }
+
+    /// Reads on where the last reading stopped, or from the container's start.
+    fn read_on(&self, drive: &mut Drive, order: FollowOrder) {
+        let (key, log) = (order.key, drive.logs.remove(&order.key));
+        let detail = self.details.get(&order.container).cloned();
+        let task = FollowTask { engine: Arc::clone(&self.engine), order, detail, log };
+        drive.tasks.spawn(async move {
+            let (movement, log) = task.run().await;
+            Finished::Moved(key, movement, log)
+        });
     }
 
     fn probe(&self, drive: &mut Drive, order: ProbeOrder) {
@@ -262,15 +312,40 @@ impl Run {
                 }
                 vec![Input::Probed { key: order.key, result }]
             }
-            Ok((_, Finished::Reconnected(new))) => self.watch.resume(new),
-            Err(error) => match drive.running.remove(&error.id()) {
-                Some(step) => {
-                    let result =
-                        Err(StepFailure { message: format!("internal error: {error}"), unknown: true });
-                    vec![Input::StepFinished { step, result }]
+            Ok((_, Finished::Moved(key, movement, log))) => {
+                if movement.is_some() {
+                    drive.logs.insert(key, log);
                 }
-                None => Vec::new(),
-            },
+                vec![Input::Moved { key, movement }]
+            }
+            Ok((task, Finished::Restarted(order, done))) => {
+                drive.running.remove(&task);
+                let StepDone { result, detail, .. } = *done;
+                self.learn(drive, detail);
+                let RestartOrder { unit, place, .. } = *order;
+                vec![Input::Restarted { unit, place, result: result.map(|_| ()) }]
+            }
+            Ok((_, Finished::Reconnected(new))) => self.watch.resume(new),
+            Err(error) => {
+                let failure = StepFailure { message: format!("internal error: {error}"), unknown: true };
+                match drive.running.remove(&error.id()) {
+                    Some(Work::Step(step)) => vec![Input::StepFinished { step, result: Err(failure) }],
+                    Some(Work::Restart(unit, place)) => {
+                        vec![Input::Restarted { unit, place, result: Err(failure) }]
+                    }
+                    None => Vec::new(),
+                }
+            }
+        }
+    }
+
+    /// Takes what is known of a container that was started.
+    fn learn(&mut self, drive: &Drive, detail: Option<ContainerDetail>) {
+        if let Some(detail) = detail {
+            if !self.watch.is_live() {
+                self.follow(drive, &detail.id);
+            }
+            self.details.insert(detail.id.clone(), Arc::new(detail));
         }
     }
 
@@ -288,12 +363,7 @@ impl Run {
         if let (Ok(StepOutput::Created(container)), Some(recipe)) = (&done.result, &done.recipe) {
             self.note_recipe(&container.id, recipe);
         }
-        if let Some(detail) = done.detail {
-            if !self.watch.is_live() {
-                self.follow(drive, &detail.id);
-            }
-            self.details.insert(detail.id.clone(), Arc::new(detail));
-        }
+        self.learn(drive, done.detail);
         vec![Input::StepFinished { step, result: done.result }]
     }
 

@@ -5,6 +5,7 @@
 //! the loop's set and is waited for; the loop's one `select!` listens to requests to end first.
 
 mod drive;
+mod follow;
 mod hear;
 mod life;
 mod run;

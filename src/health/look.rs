@@ -89,10 +89,11 @@ mod tests {
             failure_threshold: 1,
             start_period: Duration::ZERO,
             critical: *critical,
+            breaker: None,
         };
         let checks = checks.iter().map(check).collect();
         let (timeout, start_period) = (None, Duration::ZERO);
-        Stage { name: "s".to_owned(), checks, require, timeout, start_period, critical }
+        Stage { name: "s".to_owned(), checks, require, timeout, start_period, critical, progress: None }
     }
 
     /// `+` passed, `-` failed, `d` passed and reports degraded, `u` passed and reports unhealthy.

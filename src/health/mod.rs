@@ -18,15 +18,20 @@
 //! ```
 //!
 //! Until it is ready a container is probed eagerly: all checks of the current stage at once, and again after a
-//! pause that grows from 20 ms to 100 ms. `interval` counts only from then on.
+//! pause that grows from 20 ms to 100 ms. `interval` counts only from then on. A check on somebody else may have a
+//! [`Breaker`], which leaves it alone for a while; a stage's deadline may wait while its log moves ([`Movement`]).
 
+mod breaker;
 mod look;
 mod monitor;
+mod progress;
 mod report;
 mod result;
 mod watch;
 
+pub use breaker::{Breaker, Signal};
 pub use look::{Status, look};
 pub use monitor::*;
+pub use progress::Movement;
 pub use report::*;
 pub use result::*;

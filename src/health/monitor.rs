@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use serde::Serialize;
 
 use super::{
-    CheckReport, MonitorReport, ProbeResult, StageProgress, StageReport,
+    Breaker, CheckReport, MonitorReport, Movement, ProbeResult, StageProgress, StageReport,
+    progress::{Motion, Reading},
     watch::{Standing, Watch},
 };
 use crate::{
@@ -29,6 +30,8 @@ pub struct ProbeId {
 pub enum Order {
     /// Run this probe, and hand its result to [`Monitor::probed`].
     Probe(ProbeId),
+    /// Read on in the log until the stage of this place, from 0, has moved, and tell [`Monitor::moved`].
+    Follow(u32),
 }
 
 /// What has changed, in the order in which it happened.
@@ -59,6 +62,20 @@ pub enum Change {
         why: String,
         /// A deadline passed.
         timed_out: bool,
+    },
+    /// A stage's log has moved, and its deadline perhaps with it.
+    StageMoved {
+        /// From 0.
+        index: usize,
+        /// What matched: `loaded 42%`.
+        text: String,
+    },
+    /// A check is left alone, tried again, or let through again.
+    Breaker {
+        /// Which.
+        id: ProbeId,
+        /// What its breaker is now.
+        breaker: Breaker,
     },
     /// The whole is in another state.
     Became(Health),
@@ -125,6 +142,7 @@ struct StageRun {
     progress: StageProgress,
     began: Option<Elapsed>,
     ended: Option<Elapsed>,
+    motion: Motion,
     watches: Vec<Watch>,
 }
 
@@ -136,6 +154,7 @@ impl Monitor {
             progress: StageProgress::Pending,
             began: None,
             ended: None,
+            motion: Motion::default(),
             watches: vec![Watch::new(started, started, Standing::Unknown); stage.checks.len()],
         };
         let runs = spec.stages.iter().map(run).collect();
@@ -150,12 +169,40 @@ impl Monitor {
         }
         self.settle(now, &mut changes);
         let due: Vec<ProbeId> = self.free().filter(|(_, at)| *at <= now).map(|(id, _)| id).collect();
-        for id in &due {
-            if let Some(watch) = self.watch(*id) {
-                watch.in_flight = true;
+        let spec = Arc::clone(&self.spec);
+        for &id in &due {
+            if let (Some(check), Some(watch)) = (check_of(&spec, id), self.watch(id)) {
+                let before = watch.breaker;
+                watch.order(now, check);
+                changes.extend(breaker_change(id, before, watch.breaker));
             }
         }
-        (due.into_iter().map(Order::Probe).collect(), changes)
+        let mut orders: Vec<Order> = due.into_iter().map(Order::Probe).collect();
+        if let Some(index) = self.unread() {
+            self.runs[index].motion.reading = Reading::UnderWay;
+            orders.push(Order::Follow(number(index)));
+        }
+        (orders, changes)
+    }
+
+    /// Takes what the log said of how far a stage is; `None`: it has ended.
+    pub fn moved(&mut self, now: Elapsed, stage: u32, movement: Option<&Movement>) -> Vec<Change> {
+        let index = stage as usize;
+        let mut changes = Vec::new();
+        // A deadline that has passed is not moved any more.
+        self.settle(now, &mut changes);
+        if self.phase == Phase::Stage(index) && self.runs[index].motion.take(now, movement) {
+            let text = self.runs[index].motion.text().unwrap_or_default().to_owned();
+            changes.push(Change::StageMoved { index, text });
+        }
+        changes
+    }
+
+    /// The stage whose next movement is to be asked for.
+    fn unread(&self) -> Option<usize> {
+        let (index, stage) = self.current_stage()?;
+        let wanted = stage.progress.is_some() && self.runs[index].motion.reading == Reading::Wanted;
+        wanted.then_some(index)
     }
 
     /// Takes the result of an ordered probe. A result that comes too late to matter is only kept.
@@ -163,9 +210,8 @@ impl Monitor {
         let spec = Arc::clone(&self.spec);
         let phase = self.phase;
         let grace = live_stage(&spec).map_or(Duration::ZERO, |stage| stage.start_period);
-        let stage = if id.live { live_stage(&spec) } else { spec.stages.get(id.stage as usize) };
-        let check = stage.and_then(|stage| stage.checks.get(id.check as usize));
-        let (Some(check), Some(watch)) = (check, self.watch(id)) else { return Vec::new() };
+        let (Some(check), Some(watch)) = (check_of(&spec, id), self.watch(id)) else { return Vec::new() };
+        let before = watch.breaker;
         if id.live {
             watch.probed_live(now, grace, check, result);
         } else if phase == Phase::Stage(id.stage as usize) {
@@ -175,7 +221,16 @@ impl Monitor {
         } else {
             watch.probed_late(now, check, result);
         }
-        let mut changes = Vec::new();
+        let breaker = watch.breaker;
+        let mut changes: Vec<Change> = breaker_change(id, before, breaker).into_iter().collect();
+        // A probe of the start-up that ends after it: what goes on in its place is left alone with it.
+        if !id.live
+            && phase == Phase::Live
+            && self.is_covered(id.stage as usize)
+            && let Some(heir) = self.live.get_mut(id.check as usize)
+        {
+            heir.inherit(breaker);
+        }
         self.settle(now, &mut changes);
         changes
     }
@@ -187,7 +242,8 @@ impl Monitor {
             Phase::Stage(index) => Some(self.stage_deadline(index)),
             Phase::Live | Phase::Failed => None,
         };
-        self.free().map(|(_, at)| at).chain(deadline).min()
+        let unread = self.unread().map(|_| self.started);
+        self.free().map(|(_, at)| at).chain(deadline).chain(unread).min()
     }
 
     /// How the container is.
@@ -215,8 +271,13 @@ impl Monitor {
     ///
     /// Panics on an `id` that this monitor did not order.
     pub fn check(&self, id: ProbeId) -> &Check {
-        let stage = if id.live { live_stage(&self.spec) } else { self.spec.stages.get(id.stage as usize) };
-        &stage.expect("an ordered probe has a stage").checks[id.check as usize]
+        check_of(&self.spec, id).expect("an ordered probe has a check")
+    }
+
+    /// What the last probe of a check found.
+    pub fn last_result(&self, id: ProbeId) -> Option<&ProbeResult> {
+        let watches = if id.live { &self.live } else { &self.runs.get(id.stage as usize)?.watches };
+        watches.get(id.check as usize)?.last.as_ref()
     }
 
     /// The stage that a probe belongs to: its name for events.
@@ -238,6 +299,7 @@ impl Monitor {
                     progress: run.progress,
                     began: run.began,
                     ended: run.ended,
+                    moved: run.motion.text().map(str::to_owned),
                     checks: checks(stage, &run.watches),
                 })
                 .collect(),
@@ -291,7 +353,7 @@ impl Monitor {
         self.phase = Phase::Live;
         for (run, stage) in self.runs.iter_mut().zip(&self.spec.stages) {
             for (watch, check) in run.watches.iter_mut().zip(&stage.checks) {
-                watch.due = now + check.interval;
+                watch.wait_until(now + check.interval);
             }
         }
         let Some(stage) = live_stage(&self.spec) else { return };
@@ -306,6 +368,11 @@ impl Monitor {
                 .collect(),
             (None, None) | (Some(_), _) => stage.checks.iter().map(fresh).collect(),
         };
+        if let (None, Some(last)) = (&self.spec.liveness, self.runs.last()) {
+            for (live, watch) in self.live.iter_mut().zip(&last.watches) {
+                live.inherit(watch.breaker);
+            }
+        }
     }
 
     /// Ends a stage: what it went on without is remembered as failing.
@@ -378,19 +445,38 @@ impl Monitor {
     }
 
     fn stage_deadline(&self, index: usize) -> Elapsed {
-        let began = self.runs[index].began.unwrap_or(self.started);
-        self.spec.stages[index].timeout.map_or(self.deadline, |timeout| self.deadline.min(began + timeout))
+        let (stage, run) = (&self.spec.stages[index], &self.runs[index]);
+        let own = stage.timeout.map(|timeout| run.began.unwrap_or(self.started) + timeout);
+        own.max(self.moved_deadline(index)).map_or(self.deadline, |own| own.min(self.deadline))
+    }
+
+    /// The deadline that progress gives to a stage with a timeout.
+    fn moved_deadline(&self, index: usize) -> Option<Elapsed> {
+        let (stage, run) = (&self.spec.stages[index], &self.runs[index]);
+        stage.timeout?;
+        run.motion.deadline(stage.progress.as_ref()?, run.began.unwrap_or(self.started))
     }
 
     /// Why a stage did not pass in time, in words.
     fn timed_out(&self, index: usize) -> String {
         let (stage, run) = (&self.spec.stages[index], &self.runs[index]);
         let began = run.began.unwrap_or(self.started);
-        let what = match stage.timeout {
-            Some(timeout) if began + timeout <= self.deadline => {
-                format!("stage {} timed out after {}", stage.name, seconds(timeout))
+        let own = stage.timeout.map(|timeout| began + timeout);
+        let what = match (self.moved_deadline(index), own) {
+            (Some(moved), Some(own)) if own < moved && moved <= self.deadline => {
+                let moved = moved.since(run.motion.last.as_ref().map_or(began, |(at, _)| *at));
+                let text = run.motion.text().unwrap_or_default();
+                let still = format!("stage {} stood still for {} at `{text}`", stage.name, seconds(moved));
+                let most = stage.progress.as_ref().filter(|progress| moved < progress.extend);
+                most.map_or(still, |progress| {
+                    let most = seconds(progress.at_most);
+                    format!("stage {} timed out after {most}, the most it may take, at `{text}`", stage.name)
+                })
             }
-            Some(_) | None => {
+            (_, Some(own)) if own <= self.deadline => {
+                format!("stage {} timed out after {}", stage.name, seconds(own.since(began)))
+            }
+            _ => {
                 let start = seconds(self.deadline - self.started);
                 format!("start timed out after {start}, in stage {}", stage.name)
             }
@@ -483,8 +569,21 @@ fn goes_on(check: &Check, watch: &Watch) -> bool {
 }
 
 fn probe_id(stage: usize, check: usize, live: bool) -> ProbeId {
-    let number = |n: usize| u32::try_from(n).expect("a file has fewer than 2^32 checks");
     ProbeId { stage: number(stage), check: number(check), live }
+}
+
+fn number(n: usize) -> u32 {
+    u32::try_from(n).expect("a file has fewer than 2^32 checks")
+}
+
+/// The check that a probe is for.
+fn check_of(spec: &HealthSpec, id: ProbeId) -> Option<&Check> {
+    let stage = if id.live { live_stage(spec) } else { spec.stages.get(id.stage as usize) };
+    stage?.checks.get(id.check as usize)
+}
+
+fn breaker_change(id: ProbeId, before: Breaker, now: Breaker) -> Option<Change> {
+    (!before.is_as(now)).then_some(Change::Breaker { id, breaker: now })
 }
 
 /// What is said of a check; its name only where it is not the stage's.
@@ -501,6 +600,7 @@ fn check_report(check: &Check, watch: &Watch) -> CheckReport {
         failed: watch.failed,
         failures_in_a_row: watch.failures,
         last: watch.last.clone(),
+        breaker: check.breaker.map(|_| watch.breaker),
     }
 }
 

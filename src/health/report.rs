@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Health, ProbeResult};
+use super::{Breaker, Health, ProbeResult};
 use crate::time::Elapsed;
 
 /// Everything that a monitor knows.
@@ -27,6 +27,9 @@ pub struct StageReport {
     pub began: Option<Elapsed>,
     /// When it was over, once it is.
     pub ended: Option<Elapsed>,
+    /// What its log said last of how far it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moved: Option<String>,
     /// Its checks.
     pub checks: Vec<CheckReport>,
 }
@@ -64,4 +67,7 @@ pub struct CheckReport {
     pub failures_in_a_row: u32,
     /// The last result.
     pub last: Option<ProbeResult>,
+    /// Whether it is let through, where it has a breaker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<Breaker>,
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{ProbeResult, result::Finding};
+use super::{Breaker, ProbeResult, Signal, result::Finding};
 use crate::{
     project::Check,
     time::{Backoff, Elapsed},
@@ -49,6 +49,8 @@ pub(super) struct Watch {
     pub(super) failed: u64,
     /// Failed probes of the start-up, for the growing pause.
     pub(super) attempts: u32,
+    /// Whether it is let through; closed for good where the check has none.
+    pub(super) breaker: Breaker,
 }
 
 impl Watch {
@@ -65,6 +67,7 @@ impl Watch {
             probes: 0,
             failed: 0,
             attempts: 0,
+            breaker: Breaker::default(),
         }
     }
 
@@ -76,8 +79,36 @@ impl Watch {
         }
     }
 
+    /// A probe goes out.
+    pub(super) fn order(&mut self, now: Elapsed, check: &Check) {
+        self.in_flight = true;
+        self.signal(now, check, Signal::Wanted);
+    }
+
+    fn signal(&mut self, now: Elapsed, check: &Check, signal: Signal) {
+        if let Some(spec) = check.breaker {
+            self.breaker = self.breaker.after(signal, spec, now);
+        }
+    }
+
+    /// The next probe is due at `at`, or when the breaker lets it through.
+    pub(super) fn wait_until(&mut self, at: Elapsed) {
+        self.due = self.breaker.open_until().map_or(at, |open| open.max(at));
+    }
+
+    /// Goes on with the breaker of the same check before.
+    pub(super) fn inherit(&mut self, breaker: Breaker) {
+        self.breaker = breaker;
+        self.wait_until(self.due);
+    }
+
     /// Why it has not passed, or is not quite well, in words.
     pub(super) fn why(&self) -> String {
+        let why = self.finding();
+        if self.breaker.open_until().is_some() { format!("breaker open, {why}") } else { why }
+    }
+
+    fn finding(&self) -> String {
         match &self.standing {
             Standing::Limping(why) | Standing::Failing(why) => why.clone(),
             Standing::Unknown | Standing::Passing => match &self.last {
@@ -105,7 +136,7 @@ impl Watch {
             }
         };
         // A slow probe (an exec, a query) must not keep the container busy with nothing else.
-        self.due = now + pause.max(result.took / 2);
+        self.wait_until(now + pause.max(result.took / 2));
     }
 
     /// Takes a result after ready. Failures before `began + grace` do not count.
@@ -119,7 +150,7 @@ impl Watch {
                 }
             }
         }
-        self.due = now + check.interval.max(FIRST_PAUSE);
+        self.wait_until(now + check.interval.max(FIRST_PAUSE));
     }
 
     /// Keeps a result that comes too late to matter.
@@ -137,12 +168,14 @@ impl Watch {
             Finding::Good | Finding::Limping(_) => {
                 self.failures = 0;
                 self.successes = self.successes.saturating_add(1);
+                self.signal(now, check, Signal::Passed);
             }
             Finding::Bad(_) => {
                 self.failed += 1;
                 self.successes = 0;
                 if now >= self.began + grace.max(check.start_period) {
                     self.failures = self.failures.saturating_add(1);
+                    self.signal(now, check, Signal::Failed);
                 }
             }
         }

@@ -83,10 +83,22 @@ fn unit_lines(text: &mut String, plan: &Plan, unit: &Unit, width: usize) {
         let line = format!("  {} {name:width$} {:9} {cause}", fate.sign(), fate.word());
         writeln!(text, "{}", line.trim_end()).expect("writing to a String cannot fail");
     }
+    if let Some(recipe) = recipe(unit) {
+        writeln!(text, "    {:width$} ready by the recipe `{recipe}`", "")
+            .expect("writing to a String cannot fail");
+    }
     let waits: Vec<String> = unit.gates.iter().filter_map(|g| waits_for(plan, g)).collect();
     if !waits.is_empty() {
         writeln!(text, "    {:width$} waits for {}", "", waits.join(", "))
             .expect("writing to a String cannot fail");
+    }
+}
+
+/// The recipe that makes it ready, where it is a known model server's.
+fn recipe(unit: &Unit) -> Option<&'static str> {
+    match &unit.readiness {
+        Readiness::Spec(spec) => spec.recipe,
+        Readiness::Healthcheck(_) | Readiness::Image(_) | Readiness::Running => None,
     }
 }
 
@@ -220,6 +232,7 @@ fn unit_json(plan: &Plan, unit: &Unit) -> Value {
         "wave": unit.wave.map(|w| &plan.waves[w].name),
         "critical": unit.critical,
         "stages": stages,
+        "recipe": recipe(unit),
         "waits_for": unit.gates.iter().filter_map(|g| waits_for(plan, g)).collect::<Vec<_>>(),
         "containers": unit.replicas.iter().map(container).collect::<Vec<_>>(),
     })

@@ -25,6 +25,7 @@ mod prober;
 mod route;
 mod tcp;
 
+pub use log::{Movements, last_movement};
 pub use prober::*;
 
 use futures::future::BoxFuture;

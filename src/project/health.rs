@@ -14,6 +14,20 @@ pub struct HealthSpec {
     pub stages: Vec<Stage>,
     /// Checked after ready. `None`: the last stage's checks go on.
     pub liveness: Option<Stage>,
+    /// The recipe it was made from, for a known model server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<&'static str>,
+}
+
+impl HealthSpec {
+    /// How long the stages that say so may take in all.
+    pub fn longest(&self) -> Duration {
+        let of = |stage: &Stage| {
+            let progress = stage.progress.as_ref().map(|progress| progress.at_most);
+            stage.timeout.max(progress).unwrap_or_default()
+        };
+        self.stages.iter().map(of).fold(Duration::ZERO, Duration::saturating_add)
+    }
 }
 
 /// One stage: checks that run together.
@@ -33,6 +47,21 @@ pub struct Stage {
     pub start_period: Duration,
     /// `false`: when its deadline passes the service goes on, degraded.
     pub critical: bool,
+    /// What moves its deadline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+}
+
+/// A stage's deadline waits while its log moves.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Progress {
+    /// A regular expression, checked while loading. A line that matches with another first group than the one before
+    /// is a movement.
+    pub log: String,
+    /// The deadline is at least this long after the last movement.
+    pub extend: Duration,
+    /// Never longer than this after the stage's beginning.
+    pub at_most: Duration,
 }
 
 /// How many of several things must hold.
@@ -81,6 +110,18 @@ pub struct Check {
     pub start_period: Duration,
     /// `false`: its failure makes the service degraded, not failed.
     pub critical: bool,
+    /// When it is left alone; only where it is about something else than the service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<BreakerSpec>,
+}
+
+/// When a check that fails is left alone for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct BreakerSpec {
+    /// Failures in a row that open it; at least 1.
+    pub failures: u32,
+    /// How long it stays open.
+    pub open: Duration,
 }
 
 /// What one probe does.
@@ -124,6 +165,32 @@ pub enum ProbeSpec {
         /// `None`: its whole readiness.
         stage: Option<String>,
     },
+}
+
+impl ProbeSpec {
+    /// Whether it can be asked only of a container that is there.
+    pub fn is_of_container(&self) -> bool {
+        match self {
+            Self::Http(http) => http.host.is_none(),
+            Self::Tcp { host, .. } | Self::Grpc { host, .. } => host.is_none(),
+            Self::Exec { .. } | Self::Log { .. } | Self::Container(_) => true,
+            Self::Service { .. } => false,
+        }
+    }
+
+    /// Whether it asks another service, or something outside the project.
+    pub fn is_elsewhere(&self) -> bool {
+        // A recognised command names the container's own loopback address.
+        let is_own = |host: &str| matches!(host, "localhost" | "127.0.0.1" | "[::1]" | "::1" | "0.0.0.0");
+        match self {
+            Self::Http(http) => http.host.as_deref().is_some_and(|host| !is_own(host)),
+            Self::Tcp { host, .. } | Self::Grpc { host, .. } => {
+                host.as_deref().is_some_and(|host| !is_own(host))
+            }
+            Self::Service { .. } => true,
+            Self::Exec { .. } | Self::Log { .. } | Self::Container(_) => false,
+        }
+    }
 }
 
 /// What the engine must say of a container.

@@ -31,7 +31,7 @@ pub use service::*;
 pub use service_parts::*;
 pub use test_command::*;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use indexmap::IndexMap;
 use serde::Serialize;
@@ -123,6 +123,15 @@ impl Project {
     /// The image a service runs: its `image`, or the name its build result gets.
     pub fn image_name(&self, service: &Service) -> String {
         service.image.clone().unwrap_or_else(|| format!("{}{}{}", self.name, self.separator(), service.name))
+    }
+
+    /// How long the whole start may take where nobody says: 5 minutes, and whatever services say that theirs may take,
+    /// so that no deadline in a file is cut short by one that is not.
+    pub fn default_start_timeout(&self) -> Duration {
+        let stages = |orch: &ServiceOrch| orch.health_check.as_ref().map(HealthSpec::longest);
+        let own = |orch: &ServiceOrch| orch.start.timeout.or_else(|| stages(orch)).unwrap_or_default();
+        let all = self.services.values().map(|service| own(&service.orch));
+        all.fold(Duration::from_mins(5), Duration::saturating_add)
     }
 }
 

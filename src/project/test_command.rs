@@ -61,6 +61,7 @@ impl HealthSpec {
             failure_threshold: u32::try_from(retries).unwrap_or(u32::MAX),
             start_period: set(|t| t.start_period).unwrap_or_default(),
             critical: true,
+            breaker: None,
         };
         let stage = Stage {
             name: "healthcheck".to_owned(),
@@ -69,8 +70,9 @@ impl HealthSpec {
             timeout: None,
             start_period: Duration::ZERO,
             critical: true,
+            progress: None,
         };
-        Some(Self { stages: vec![stage], liveness: None })
+        Some(Self { stages: vec![stage], liveness: None, recipe: None })
     }
 }
 

@@ -1,11 +1,14 @@
 //! One line per change, without control codes.
 
-use std::io::{self, Write as _};
+use std::{
+    io::{self, Write as _},
+    time::Duration,
+};
 
 use unicode_width::UnicodeWidthStr as _;
 
 use super::{Report, RunView, Streams, human_duration, view::doing};
-use crate::event::{CancelReason, Event, EventKind, ServiceState, StageStatus, Verb};
+use crate::event::{BreakerState, CancelReason, Event, EventKind, ServiceState, StageStatus, Verb};
 
 /// Writes a line per change: when, what, what it is now, why.
 #[derive(Debug, Default)]
@@ -94,6 +97,12 @@ fn line(view: &RunView, event: &Event) -> Option<(String, String)> {
             let cause = if cause.is_empty() { String::new() } else { format!(": {cause}") };
             (replica.to_string(), format!("stage {stage} ({index}/{of}) {status}{cause}"))
         }
+        EventKind::StageMoved { replica, stage, index, of, text } => {
+            (replica.to_string(), format!("stage {stage} ({index}/{of}) {text}"))
+        }
+        EventKind::Breaker { replica, check, breaker, open_for, cause } => {
+            (replica.to_string(), format!("{check}: {}", breaker_words(*breaker, *open_for, cause)?))
+        }
         EventKind::Told { target, text } => (target.clone(), text.clone()),
         EventKind::Ready { degraded } if degraded.is_empty() => (view.project.clone(), "ready".to_owned()),
         EventKind::Ready { degraded } => {
@@ -110,6 +119,16 @@ fn line(view: &RunView, event: &Event) -> Option<(String, String)> {
             return None;
         }
     })
+}
+
+/// What is said of a check that is left alone, or not any more.
+fn breaker_words(breaker: BreakerState, open_for: Duration, cause: &str) -> Option<String> {
+    match breaker {
+        BreakerState::Open if cause.is_empty() => Some(format!("open for {}", human_duration(open_for))),
+        BreakerState::Open => Some(format!("open for {}: {cause}", human_duration(open_for))),
+        BreakerState::Closed => Some("closed again".to_owned()),
+        BreakerState::HalfOpen => None,
+    }
 }
 
 /// What a request to end is called.
@@ -150,8 +169,6 @@ pub(super) fn infinitive(verb: Verb) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use insta::assert_snapshot;
 
     use super::*;

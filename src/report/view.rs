@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::{
     event::{
-        CancelReason, Event, EventKind, RunFinished, RunStarted, ServiceState, StageStatus, StepAction, Verb,
+        BreakerState, CancelReason, Event, EventKind, RunFinished, RunStarted, ServiceState, StageStatus,
+        StepAction, Verb,
     },
     project::Replica,
     time::Elapsed,
@@ -62,6 +63,8 @@ pub struct ReplicaView {
     pub stage: Option<StageView>,
     /// What the last probe found.
     pub last_probe: Option<ProbeView>,
+    /// Its checks on something else that are left alone.
+    pub open: Vec<OpenView>,
     /// Its container's ID.
     pub container: Option<String>,
     /// When its container was first started: what it waited for before is not its own time.
@@ -83,6 +86,17 @@ pub struct StageView {
     pub status: StageStatus,
     /// When it began.
     pub since: Elapsed,
+    /// What its log says of how far it is.
+    pub moved: Option<String>,
+}
+
+/// A check that is left alone for a while.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenView {
+    /// Its name.
+    pub check: String,
+    /// Until when.
+    pub until: Elapsed,
 }
 
 /// What a probe found.
@@ -168,14 +182,28 @@ impl RunView {
             EventKind::Stage { replica, stage, index, of, status, cause: _ } => {
                 let at = self.at;
                 let view = self.replica_mut(replica);
-                let since = match &view.stage {
-                    Some(now) if now.name == *stage && *status != StageStatus::Started => now.since,
-                    _ => at,
-                };
-                view.stage =
-                    Some(StageView { name: stage.clone(), index: *index, of: *of, status: *status, since });
+                let known =
+                    view.stage.take().filter(|now| now.name == *stage && *status != StageStatus::Started);
+                let (since, moved) = known.map_or((at, None), |now| (now.since, now.moved));
+                let (name, index, of, status) = (stage.clone(), *index, *of, *status);
+                view.stage = Some(StageView { name, index, of, status, since, moved });
+                let status = &status;
                 if *status == StageStatus::Started {
                     view.last_probe = None;
+                }
+            }
+            EventKind::StageMoved { replica, stage, text, .. } => {
+                let now = self.replica_mut(replica).stage.as_mut().filter(|now| now.name == *stage);
+                if let Some(now) = now {
+                    now.moved = Some(text.clone());
+                }
+            }
+            EventKind::Breaker { replica, check, breaker, open_for, cause: _ } => {
+                let until = event.at + *open_for;
+                let open = &mut self.replica_mut(replica).open;
+                open.retain(|open| open.check != *check);
+                if *breaker == BreakerState::Open {
+                    open.push(OpenView { check: check.clone(), until });
                 }
             }
             EventKind::Probed { replica, check, passed, detail, .. } => {
@@ -290,6 +318,7 @@ impl ReplicaView {
             since: at,
             stage: None,
             last_probe: None,
+            open: Vec::new(),
             container: None,
             began: None,
             ready_at: None,

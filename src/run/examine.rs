@@ -13,7 +13,7 @@ use crate::{
     engine::{Engine, EngineError},
     health::{ProbeResult, Status, look},
     plan::{ContainerDetail, ContainerState, Observed},
-    probe::{Peer, Probe, Target},
+    probe::{Peer, Probe, Target, last_movement},
     project::{
         Check, Condition, ContainerCondition, HealthSpec, OrchDependencyOn, ProbeSpec, Project, Require,
         Service, Stage,
@@ -104,6 +104,7 @@ pub async fn examine(
     let mut patients: Vec<Patient<'_>> = patients.collect();
     let around = Arc::new(peers.clone());
     join_all(patients.iter_mut().map(|patient| patient.ask(prober, &around, deadline))).await;
+    join_all(patients.iter_mut().map(|patient| patient.read_logs(engine, deadline))).await;
     // What a service says of another one is known when the other is: as often as one can wait for another.
     for _ in 0..=project.services.len() {
         let before = peers.clone();
@@ -192,6 +193,23 @@ impl<'a> Patient<'a> {
             .iter()
             .map(|stage| join_all(stage.checks.iter().map(|check| one(prober, check, &target, deadline))));
         self.results = join_all(stages).await;
+    }
+
+    /// Adds to what fails in a stage that loads how far its log says that it is.
+    async fn read_logs(&mut self, engine: &dyn Engine, deadline: Instant) {
+        let Some(detail) = &self.detail else { return };
+        for (stage, results) in self.stages.iter().zip(&mut self.results) {
+            let Some(progress) = &stage.progress else { continue };
+            if look(stage, results) == Status::Healthy {
+                continue;
+            }
+            let said = timeout_at(deadline, last_movement(engine, detail, &progress.log)).await;
+            if let Ok(Some(movement)) = said {
+                for result in results.iter_mut().filter(|result| !result.passed) {
+                    result.detail = format!("{}; {}", movement.text, result.detail);
+                }
+            }
+        }
     }
 
     /// Asks again what is about other services; that needs no time.
@@ -293,6 +311,7 @@ fn engine_says(name: &str, condition: ContainerCondition) -> Stage {
         failure_threshold: 1,
         start_period: Duration::ZERO,
         critical: true,
+        breaker: None,
     };
     Stage {
         name: name.to_owned(),
@@ -301,6 +320,7 @@ fn engine_says(name: &str, condition: ContainerCondition) -> Stage {
         timeout: None,
         start_period: Duration::ZERO,
         critical: true,
+        progress: None,
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use super::{Effect, Owner, ProbeKey, ProbeOrder, Scheduler, finish::Fault, replica::Life};
+use super::{
+    Effect, FollowKey, FollowOrder, Owner, ProbeKey, ProbeOrder, Scheduler, finish::Fault, replica::Life,
+};
 use crate::{
     event::{EventKind, ServiceState, StageStatus},
-    health::{Change, Health, Monitor, Order, ProbeId, ProbeResult},
+    health::{Change, Health, Monitor, Movement, Order, ProbeId, ProbeResult},
     plan::UnitId,
     project::{ProbeSpec, go_duration},
     time::Elapsed,
@@ -24,9 +26,37 @@ impl Scheduler {
         };
         let (orders, changes) = monitor.poll(now);
         self.changed(now, owner, changes);
-        for Order::Probe(probe) in orders {
-            self.order(now, owner, probe);
+        for order in orders {
+            match order {
+                Order::Probe(probe) => self.order(now, owner, probe),
+                Order::Follow(stage) => self.follow(owner, stage),
+            }
         }
+        self.set_timer(owner);
+    }
+
+    /// Has a container's log read on. Only containers have one.
+    fn follow(&mut self, owner: Owner, stage: u32) {
+        let Owner::Replica(unit, place) = owner else { return };
+        let progress = self.spec(unit).and_then(|spec| spec.stages.get(stage as usize)?.progress.clone());
+        let run = self.run_of(unit, place);
+        let (attempt, container) = (run.attempt, run.container.as_ref().map(|c| c.id.clone()));
+        if let (Some(progress), Some(container)) = (progress, container) {
+            let key = FollowKey { unit, place, stage, attempt };
+            self.out.push(Effect::Follow(Box::new(FollowOrder { key, progress, container })));
+        }
+    }
+
+    /// Takes what a log says of how far its container is.
+    pub(super) fn moved(&mut self, now: Elapsed, key: FollowKey, movement: Option<&Movement>) {
+        let owner = Owner::Replica(key.unit, key.place);
+        let run = self.run_of(key.unit, key.place);
+        if run.attempt != key.attempt || run.life != Life::Up {
+            return;
+        }
+        let Some(monitor) = run.monitor.as_mut() else { return };
+        let changes = monitor.moved(now, key.stage, movement);
+        self.changed(now, owner, changes);
         self.set_timer(owner);
     }
 
@@ -126,14 +156,19 @@ impl Scheduler {
         let (id, place) = match owner {
             Owner::Replica(id, place) => (id, place),
             Owner::Outside(id, _) => {
-                if !changes.is_empty() {
+                for change in changes {
                     self.dirty.insert(id);
+                    if let Change::Breaker { id: probe, breaker } = change {
+                        self.show_breaker(now, owner, probe, breaker);
+                    }
                 }
                 return;
             }
         };
         for change in changes {
             match change {
+                Change::StageMoved { index, text } => self.show_movement(id, place, index, text),
+                Change::Breaker { id: probe, breaker } => self.show_breaker(now, owner, probe, breaker),
                 Change::StageStarted { index } => self.show_stage(id, place, index, StageStatus::Started, ""),
                 Change::StagePassed { index } => {
                     self.run_of(id, place).early_exits = 0;

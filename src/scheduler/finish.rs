@@ -277,7 +277,9 @@ impl Scheduler {
 
     fn degraded(&self) -> Vec<String> {
         let is_degraded = |run: &super::gate::UnitRun| {
-            run.is_failed() || run.replicas.iter().any(|r| r.shown == crate::event::ServiceState::Degraded)
+            use crate::event::ServiceState::{Degraded, Recovering, Unhealthy};
+            let is_unwell = |state| matches!(state, Degraded | Unhealthy | Recovering);
+            run.is_failed() || run.replicas.iter().any(|r| is_unwell(r.shown))
         };
         let units = self.plan.units.iter().zip(&self.units);
         units.filter(|(_, run)| is_degraded(run)).map(|(unit, _)| unit.service.clone()).collect()

@@ -112,9 +112,18 @@ impl Scheduler {
         if waits.is_empty() {
             self.units[id.index()].open = true;
             self.units[id.index()].lacks = lacks;
+            self.leave_outside(id);
             self.queue_steps(id);
         } else {
             self.show_waiting(id, &waits);
+        }
+    }
+
+    /// What a unit waited for outside is not asked any more: its gates do not close again.
+    fn leave_outside(&mut self, id: UnitId) {
+        for place in 0..self.units[id.index()].outside.len() {
+            self.units[id.index()].outside[place] = None;
+            self.agenda.set(Self::owner_timer(Owner::Outside(id, place)), None);
         }
     }
 
@@ -153,9 +162,13 @@ impl Scheduler {
                         timeout: None,
                         start_period: std::time::Duration::ZERO,
                         critical: true,
+                        progress: None,
                     };
-                    let spec = HealthSpec { stages: vec![stage], liveness: None };
-                    let deadline = self.deadline(now, None);
+                    let spec = HealthSpec { stages: vec![stage], liveness: None, recipe: None };
+                    // What the unit can go without gets the time in which a check of a ready service would have failed.
+                    let patience =
+                        check.start_period + check.interval.saturating_mul(check.failure_threshold);
+                    let deadline = self.deadline(now, (!gate.required).then_some(patience));
                     let monitor = Monitor::new(spec.into(), now, deadline);
                     self.units[id.index()].outside[place] = Some(monitor);
                     self.poll(now, Owner::Outside(id, place));

@@ -2,9 +2,9 @@
 
 use crate::{
     event::{CancelReason, EventKind, Failure, Verdict},
-    health::{ProbeId, ProbeResult},
+    health::{Movement, ProbeId, ProbeResult},
     plan::{ContainerRef, ImageInfo, StepId, UnitId},
-    project::{Check, Mapping, Replica},
+    project::{Check, Mapping, Progress, Replica},
 };
 
 /// Something that happened outside.
@@ -25,6 +25,22 @@ pub enum Input {
         key: ProbeKey,
         /// What it found.
         result: ProbeResult,
+    },
+    /// An ordered reading of a log is over.
+    Moved {
+        /// Which.
+        key: FollowKey,
+        /// What it said; `None`: it has ended.
+        movement: Option<Movement>,
+    },
+    /// A container that ran before this plan has been started again, or has not.
+    Restarted {
+        /// Whose.
+        unit: UnitId,
+        /// Its place in the unit.
+        place: usize,
+        /// What the engine said where it did not.
+        result: Result<(), StepFailure>,
     },
     /// The engine says that something happened to a container.
     Container {
@@ -88,6 +104,19 @@ pub struct ProbeKey {
     pub attempt: u32,
 }
 
+/// Which stage's log is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FollowKey {
+    /// Whose.
+    pub unit: UnitId,
+    /// Its place in the unit.
+    pub place: usize,
+    /// The stage's place, from 0.
+    pub stage: u32,
+    /// Which try of the start: what an earlier one logged does not count.
+    pub attempt: u32,
+}
+
 /// Who has a monitor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Owner {
@@ -106,6 +135,10 @@ pub enum Effect {
     Perform(StepId),
     /// Run a probe.
     Probe(Box<ProbeOrder>),
+    /// Read on in a container's log until it says how far it is.
+    Follow(Box<FollowOrder>),
+    /// Stop a container that ran before this plan, and start it again.
+    Restart(Box<RestartOrder>),
     /// The run is over. Always last, exactly once.
     Finish(Outcome),
 }
@@ -119,6 +152,30 @@ pub struct ProbeOrder {
     pub check: Check,
     /// The container it is about; `None` for something outside the project.
     pub container: Option<String>,
+}
+
+/// A log to read on in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FollowOrder {
+    /// Comes back with what it says.
+    pub key: FollowKey,
+    /// What to look for.
+    pub progress: Progress,
+    /// The container's ID.
+    pub container: String,
+}
+
+/// A container to start again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RestartOrder {
+    /// Whose; comes back with what came of it.
+    pub unit: UnitId,
+    /// Its place in the unit.
+    pub place: usize,
+    /// Its name among the service's.
+    pub replica: Replica,
+    /// The container.
+    pub container: ContainerRef,
 }
 
 /// How a run ended.

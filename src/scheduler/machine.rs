@@ -169,6 +169,8 @@ impl Scheduler {
             Input::Tick => {}
             Input::StepFinished { step, result } => self.step_finished(now, step, result),
             Input::Probed { key, result } => self.probed(now, key, &result),
+            Input::Moved { key, movement } => self.moved(now, key, movement.as_ref()),
+            Input::Restarted { unit, place, result } => self.restarted(now, unit, place, result),
             Input::Container { id, change } => self.container_changed(now, &id, change),
             Input::Cancel(reason) => self.cancel(reason),
         }

@@ -2,7 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{AfterReady, ContainerChange, Owner, ProbeKey, Scheduler, finish::Fault, machine::StepState};
+use super::{
+    AfterReady, ContainerChange, Effect, Owner, ProbeKey, RestartOrder, Scheduler, StepFailure,
+    finish::Fault,
+    lane::Lane,
+    machine::{Course, StepState},
+};
 use crate::{
     event::ServiceState,
     health::{Monitor, MonitorReport, ProbeId, ProbeResult},
@@ -95,6 +100,14 @@ impl ReplicaRun {
     /// Nothing more becomes of it before ready.
     pub(super) fn is_settled(&self) -> bool {
         self.is_ready() || matches!(self.life, Life::Failed | Life::Skipped)
+    }
+
+    /// The engine is about to be asked to start it.
+    pub(super) fn begin_start(&mut self) {
+        self.life = Life::Starting;
+        self.seen_start = false;
+        self.early_exit = None;
+        self.out_of_memory = false;
     }
 
     /// Ends its checks and keeps what they found.
@@ -228,7 +241,15 @@ impl Scheduler {
     /// It was ready and its checks fail: it is started again as often as its policy says.
     pub(super) fn unhealthy(&mut self, now: Elapsed, id: UnitId, place: usize, why: &str) {
         self.show(id, place, ServiceState::Unhealthy, why);
-        if self.plan.units[id.index()].supervised {
+        let unit = &self.plan.units[id.index()];
+        let (supervised, critical, retries) = (unit.supervised, unit.critical, unit.start.retries);
+        let none_left = self.run_of(id, place).attempt >= retries;
+        // What fails nothing and is not started again is left running, as it may recover; what waits for it to be ready
+        // must not wait for ever, so that holds only once all of that is over.
+        if !critical && none_left && self.course == Course::Watching {
+            return;
+        }
+        if supervised {
             self.start_failed(now, id, place, Fault::new(format!("became unhealthy: {why}")));
         }
     }
@@ -358,12 +379,43 @@ impl Scheduler {
 
     pub(super) fn try_again(&mut self, id: UnitId, place: usize) {
         let Some(step) = self.plan.units[id.index()].replicas[place].start else {
-            // It was running before this run: there is no step that starts it.
-            return self.fail(id, place, Fault::new("became unhealthy"));
+            return self.restart(id, place);
         };
         self.run_of(id, place).life = Life::Waiting;
         self.steps[step.index()].state = StepState::Blocked;
         self.queue(step);
+    }
+
+    /// Starts again what was running before this run: there is no step that does.
+    fn restart(&mut self, id: UnitId, place: usize) {
+        let replica = self.replica_name(id, place);
+        let run = self.run_of(id, place);
+        let Some(container) = run.container.clone() else { return };
+        if self.cancel.is_some() {
+            return;
+        }
+        let run = self.run_of(id, place);
+        run.begin_start();
+        self.lanes.enter(Lane::Starts);
+        self.show(id, place, ServiceState::Starting, "");
+        let order = RestartOrder { unit: id, place, replica, container };
+        self.out.push(Effect::Restart(Box::new(order)));
+    }
+
+    /// Takes what came of that.
+    pub(super) fn restarted(
+        &mut self,
+        now: Elapsed,
+        id: UnitId,
+        place: usize,
+        result: Result<(), StepFailure>,
+    ) {
+        self.lanes.leave(Lane::Starts);
+        match result {
+            Ok(()) if self.run_of(id, place).life == Life::Starting => self.come_up(now, id, place),
+            Ok(()) => {}
+            Err(failure) => self.start_failed(now, id, place, Fault::new(failure.message)),
+        }
     }
 
     /// It will not become ready.

@@ -1,10 +1,11 @@
 //! What everybody is told of a replica's life.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use super::{Scheduler, replica::Life};
+use super::{Owner, Scheduler, replica::Life};
 use crate::{
-    event::{EventKind, ServiceState, StageStatus},
+    event::{BreakerState, EventKind, ServiceState, StageStatus},
+    health::{Breaker, ProbeId},
     plan::{Action, Cause, StepId, UnitId},
     time::Elapsed,
 };
@@ -32,11 +33,7 @@ impl Scheduler {
             }
             Action::StartContainer { replica, .. } => {
                 let place = self.place(unit, replica);
-                let run = self.run_of(unit, place);
-                run.life = Life::Starting;
-                run.seen_start = false;
-                run.early_exit = None;
-                run.out_of_memory = false;
+                self.run_of(unit, place).begin_start();
                 self.show(unit, place, ServiceState::Starting, &cause);
             }
             Action::StopContainer { .. }
@@ -155,5 +152,39 @@ impl Scheduler {
             status,
             cause: cause.to_owned(),
         });
+    }
+    pub(super) fn show_movement(&mut self, id: UnitId, place: usize, index: usize, text: String) {
+        let Some(spec) = self.spec(id) else { return };
+        let Some(stage) = spec.stages.get(index) else { return };
+        self.announce(EventKind::StageMoved {
+            replica: self.replica_name(id, place),
+            stage: stage.name.clone(),
+            index: u32::try_from(index + 1).unwrap_or(u32::MAX),
+            of: u32::try_from(spec.stages.len()).unwrap_or(u32::MAX),
+            text,
+        });
+    }
+
+    pub(super) fn show_breaker(&mut self, now: Elapsed, owner: Owner, probe: ProbeId, breaker: Breaker) {
+        let Some(monitor) = self.monitor_mut(owner) else { return };
+        let check = monitor.check(probe).name.clone();
+        let last = monitor.last_result(probe).filter(|last| !last.passed);
+        let (state, open_for, cause) = match breaker {
+            Breaker::Closed { .. } => (BreakerState::Closed, Duration::ZERO, String::new()),
+            Breaker::HalfOpen => (BreakerState::HalfOpen, Duration::ZERO, String::new()),
+            Breaker::Open { until } => {
+                let cause = last.map(|last| last.detail.clone()).unwrap_or_default();
+                (BreakerState::Open, until.since(now), cause)
+            }
+        };
+        let (id, places) = match owner {
+            Owner::Replica(id, place) => (id, place..place + 1),
+            Owner::Outside(id, _) => (id, 0..self.units[id.index()].replicas.len()),
+        };
+        for place in places {
+            let replica = self.replica_name(id, place);
+            let (check, cause) = (check.clone(), cause.clone());
+            self.announce(EventKind::Breaker { replica, check, breaker: state, open_for, cause });
+        }
     }
 }

@@ -14,6 +14,7 @@ mod inspect_old_api;
 mod inspect_parity;
 mod probes;
 mod random;
+mod readiness;
 mod run_one_off;
 mod scenarios;
 mod support;

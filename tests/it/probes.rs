@@ -106,6 +106,7 @@ fn check(probe: ProbeSpec) -> Check {
         failure_threshold: 1,
         start_period: Duration::ZERO,
         critical: true,
+        breaker: None,
     }
 }
 

@@ -5,12 +5,13 @@ use std::time::Duration;
 use super::{
     http::Scope,
     probe::{self, Lowered},
+    recipe,
     shape::{boolean, share, text, whole},
 };
 use crate::{
     compose::{tree::Node, units},
     diagnostic::{Diagnostic, Span},
-    project::{Check, HealthSpec, ProbeSpec, Require, Stage},
+    project::{BreakerSpec, Check, HealthSpec, ProbeSpec, Progress, Require, Stage},
 };
 
 /// The name of a stage whose file gives it none.
@@ -71,6 +72,9 @@ impl Times {
 
 /// Reads a service's `health_check`. `None` where something is wrong, which is then said in `found`.
 pub(super) fn health(node: &Node, scope: &Scope<'_>, found: &mut Found) -> Option<HealthSpec> {
+    if node.as_mapping().is_none() || node.get("recipe").is_some_and(|recipe| !recipe.is_null()) {
+        return recipe::read(node, scope, found);
+    }
     let declared = node.get("type").map(text);
     let is = |kind: &str, key: &str| {
         declared.as_deref() == Some(kind) || (declared.is_none() && node.get(key).is_some())
@@ -96,6 +100,13 @@ pub(super) fn health(node: &Node, scope: &Scope<'_>, found: &mut Found) -> Optio
     if let Some(last) = stages.last_mut() {
         last.checks.extend(others);
     }
+    if is_staged {
+        guard(node, stages.iter_mut().flat_map(|stage| &mut stage.checks), found);
+    }
+    let progress = progress(node, found);
+    for stage in &mut stages {
+        follow(stage, progress.as_ref());
+    }
     let liveness = node.get("liveness").map(|node| liveness(node, scope, found));
     if let Some(empty) = stages.iter().chain(&liveness).find(|stage| stage.checks.is_empty()) {
         let message = format!("stage {} has no checks", empty.name);
@@ -104,7 +115,29 @@ pub(super) fn health(node: &Node, scope: &Scope<'_>, found: &mut Found) -> Optio
         }
         return None;
     }
-    Some(HealthSpec { stages, liveness })
+    Some(HealthSpec { stages, liveness, recipe: None })
+}
+
+/// Gives a stage without progress of its own the one that stands above it. What must move is given up where it never
+/// does.
+fn follow(stage: &mut Stage, above: Option<&Progress>) {
+    stage.progress = stage.progress.take().or_else(|| above.cloned());
+    stage.timeout = stage.timeout.or(stage.progress.as_ref().map(|progress| progress.extend));
+}
+
+/// Reads `progress`.
+pub(super) fn progress(node: &Node, found: &mut Found) -> Option<Progress> {
+    let node = node.get("progress").filter(|node| !node.is_null())?;
+    let Some(log) = node.get("log").filter(|log| !log.is_null()) else {
+        let problem = Diagnostic::error("missing-pattern", "progress needs the `log` pattern that shows it");
+        found.problems.push(problem.at(node.span, "").help("write `progress: {log: 'loaded (\\d+)%'}`"));
+        return None;
+    };
+    Some(Progress {
+        log: probe::pattern(log, found)?,
+        extend: duration(node, "extend").filter(|d| !d.is_zero()).unwrap_or(Duration::from_mins(1)),
+        at_most: duration(node, "at_most").filter(|d| !d.is_zero()).unwrap_or(Duration::from_mins(15)),
+    })
 }
 
 fn read_stages(node: &Node, scope: &Scope<'_>, found: &mut Found) -> Option<Vec<Stage>> {
@@ -135,6 +168,7 @@ fn read_stages(node: &Node, scope: &Scope<'_>, found: &mut Found) -> Option<Vec<
             )
         };
         stage.timeout = duration(item, "timeout");
+        stage.progress = progress(item, found);
         stage.start_period = duration(item, "start_period").unwrap_or_default();
         stage.critical = item.get("critical").and_then(boolean).unwrap_or(true);
         stages.push((stage, item.span));
@@ -151,13 +185,14 @@ fn read_stages(node: &Node, scope: &Scope<'_>, found: &mut Found) -> Option<Vec<
 /// Checks that run together, each with what is given to all.
 fn group(node: &Node, name: String, times: Times, scope: &Scope<'_>, found: &mut Found) -> Stage {
     let items = node.get("checks").into_iter().flat_map(Node::items);
-    let checks: Vec<Check> = items.filter_map(|item| one(item, None, times, scope, found)).collect();
+    let mut checks: Vec<Check> = items.filter_map(|item| one(item, None, times, scope, found)).collect();
+    guard(node, &mut checks, found);
     let mut stage = stage_of(name, checks);
     stage.require = node.get("require").and_then(|node| share(&text(node)).ok()).unwrap_or_default();
     stage
 }
 
-fn liveness(node: &Node, scope: &Scope<'_>, found: &mut Found) -> Stage {
+pub(super) fn liveness(node: &Node, scope: &Scope<'_>, found: &mut Found) -> Stage {
     let name = node.get("name").map_or_else(|| "liveness".to_owned(), text);
     let mut stage = if node.get("checks").is_some() {
         group(node, name, Times::read(node, Times::default()), scope, found)
@@ -190,8 +225,9 @@ fn one(
         (None, None) => name,
     };
     let limit = default_timeout(&probe, times.timeout);
-    Some(Check {
+    let mut check = Check {
         name,
+        breaker: None,
         interval: times.interval.filter(|d| !d.is_zero()).unwrap_or(Duration::from_secs(10)),
         timeout: timeout.map_or(limit, |own| own.min(limit)),
         success_threshold: times.successes.unwrap_or(1),
@@ -199,7 +235,26 @@ fn one(
         start_period: times.start_period.unwrap_or_default(),
         critical: node.get("critical").and_then(boolean).unwrap_or(true),
         probe,
-    })
+    };
+    guard(node, [&mut check], found);
+    Some(check)
+}
+
+/// Gives the `breaker` of this mapping to those checks that ask somebody else and have none of their own.
+fn guard<'a>(node: &Node, checks: impl IntoIterator<Item = &'a mut Check>, found: &mut Found) {
+    let Some(breaker) = node.get("breaker").filter(|breaker| !breaker.is_null()) else { return };
+    let mut elsewhere = checks.into_iter().filter(|check| check.probe.is_elsewhere()).peekable();
+    if elsewhere.peek().is_none() {
+        let what = "a breaker is for a check on another service or on something outside";
+        let problem = Diagnostic::error("misplaced-breaker", "no check here asks anybody but the service");
+        found.problems.push(problem.at(breaker.span, what));
+    }
+    for check in elsewhere {
+        check.breaker = check.breaker.or(Some(BreakerSpec {
+            failures: count(breaker, "failures").unwrap_or(check.failure_threshold),
+            open: duration(breaker, "open").filter(|d| !d.is_zero()).unwrap_or(Duration::from_mins(1)),
+        }));
+    }
 }
 
 /// A log is followed rather than asked again and again; a command may be slow.
@@ -216,7 +271,15 @@ fn default_timeout(probe: &ProbeSpec, given: Option<Duration>) -> Duration {
 }
 
 fn stage_of(name: String, checks: Vec<Check>) -> Stage {
-    Stage { name, checks, require: Require::All, timeout: None, start_period: Duration::ZERO, critical: true }
+    Stage {
+        name,
+        checks,
+        require: Require::All,
+        timeout: None,
+        start_period: Duration::ZERO,
+        critical: true,
+        progress: None,
+    }
 }
 
 fn name_of(node: &Node) -> String {

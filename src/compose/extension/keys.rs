@@ -48,7 +48,11 @@ const STARTUP: &[Key] = &[
         Shape::OneOf(&[FROM_ONE, Shape::Word(&["auto"])]),
         "Starts in flight; auto follows what the engine sustains",
     ),
-    Key::new("timeout", Shape::Duration, "Until everything must be ready; default 5m"),
+    Key::new(
+        "timeout",
+        Shape::Duration,
+        "Until everything must be ready; default 5m, and what the services' own deadlines need beside that",
+    ),
 ];
 
 const ROLLBACK: &[Key] = &[
@@ -81,8 +85,8 @@ pub(super) const SERVICE: Shape = Shape::Object(&[
     Key::new("resources", Shape::Object(RESOURCES), "What must be free before it starts"),
     Key::new(
         "health_check",
-        Shape::Object(HEALTH_CHECK),
-        "When it is ready, and how it is watched after that",
+        Shape::OneOf(&[Shape::Object(HEALTH_CHECK), Shape::Word(RECIPES)]),
+        "When it is ready, and how it is watched after that; auto, or the name of a model server: its recipe",
     ),
     Key::new("depends_on", Shape::Map(&Shape::Object(DEPENDENCY)), "What Compose's depends_on cannot say"),
     Key::new("rerun", Shape::Word(&["always", "on_change"]), "always: a one-shot runs again on every up"),
@@ -106,9 +110,13 @@ const DEPENDENCY: &[Key] = &[
     Key::new(
         "required",
         Shape::Bool,
-        "false: it starts all the same, and the project is degraded; default true",
+        "false: it starts all the same, and the project is degraded; a check is then waited for as long as \
+         failure_threshold intervals take; default true",
     ),
 ];
+
+/// Words of `recipe`.
+const RECIPES: &[&str] = &super::recipe::WORDS;
 
 /// Words of `container`.
 pub(super) const CONTAINER: &[&str] = &["running", "healthy", "exited"];
@@ -143,14 +151,14 @@ const GRPC: Shape = Shape::OneOf(&[
 ]);
 
 const BREAKER: &[Key] = &[
-    Key::new("failures", FROM_ONE, "In a row until it opens"),
-    Key::new("open", Shape::Duration, "How long it stays open"),
+    Key::new("failures", FROM_ONE, "In a row until it opens; default the failure_threshold"),
+    Key::new("open", Shape::Duration, "How long it stays open; default 60s"),
 ];
 
 const PROGRESS: &[Key] = &[
-    Key::new("log", Shape::Text, "A pattern whose matches are progress"),
-    Key::new("extend", Shape::Duration, "How much each progress adds"),
-    Key::new("at_most", Shape::Duration, "No deadline is later than this"),
+    Key::new("log", Shape::Text, "A pattern; a match with another first group than before is progress"),
+    Key::new("extend", Shape::Duration, "The deadline is at least this long after progress; default 60s"),
+    Key::new("at_most", Shape::Duration, "From the stage's beginning, whatever the log says; default 15m"),
 ];
 
 const DEPENDENCY_CHECK: &[Key] = &[
@@ -162,6 +170,8 @@ const DEPENDENCY_CHECK: &[Key] = &[
     Key::new("interval", Shape::Duration, "Between two probes of a ready service"),
     Key::new("timeout", Shape::Duration, "Of one probe"),
     Key::new("critical", Shape::Bool, "false: its failure degrades"),
+    FAILURES,
+    BREAKER_KEY,
 ];
 
 const NAME: Key = Key::new("name", Shape::Text, "Shown to the user");
@@ -191,8 +201,11 @@ const SUCCESSES: Key =
 const FAILURES: Key =
     Key::new("failure_threshold", FROM_ONE, "Failures in a row that make it fail; default 3");
 const CRITICAL: Key = Key::new("critical", Shape::Bool, "false: its failure degrades; default true");
-const BREAKER_KEY: Key =
-    Key::new("breaker", Shape::Object(BREAKER), "Leaves a failing dependency alone").later();
+const BREAKER_KEY: Key = Key::new(
+    "breaker",
+    Shape::Object(BREAKER),
+    "Leaves a check on another service, or on something outside, alone for a while after failures in a row",
+);
 const REQUIRE: Key =
     Key::new("require", Shape::Share, "How many of the critical checks must pass; default all");
 const CHECKS: Key = Key::new("checks", Shape::List(&Shape::Object(CHECK)), "Checked together");
@@ -202,7 +215,12 @@ const DEPENDENCIES: Key = Key::new(
     "Other services that must answer too",
 );
 const PROGRESS_KEY: Key =
-    Key::new("progress", Shape::Object(PROGRESS), "Moves the deadline while it goes on").later();
+    Key::new("progress", Shape::Object(PROGRESS), "The stage's deadline waits while its log moves");
+const RECIPE: Key = Key::new(
+    "recipe",
+    Shape::Word(RECIPES),
+    "The stages of a known model server; auto: the one of the service's image",
+);
 
 /// One check.
 pub(super) const CHECK: &[Key] = &[
@@ -319,6 +337,7 @@ pub(super) const HEALTH_CHECK: &[Key] = &[
     CHECKS,
     DEPENDENCIES,
     PROGRESS_KEY,
+    RECIPE,
     Key::new("stages", Shape::List(&Shape::Object(STAGE)), "Passed in order, each once"),
     Key::new("liveness", Shape::Object(LIVENESS), "Checked after ready; default the last stage"),
 ];

@@ -9,6 +9,7 @@ mod conflict;
 mod http;
 mod keys;
 mod probe;
+mod recipe;
 mod schema;
 mod service;
 pub mod settings;

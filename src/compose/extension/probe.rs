@@ -244,6 +244,12 @@ fn exec(value: &Node, key: &str, found: &mut Found) -> Option<Lowered> {
 }
 
 fn log(value: &Node, found: &mut Found) -> Option<Lowered> {
+    let pattern = pattern(value, found)?;
+    Some(Lowered { probe: ProbeSpec::Log { pattern }, name: "log".to_owned(), timeout: None })
+}
+
+/// A regular expression.
+pub(super) fn pattern(value: &Node, found: &mut Found) -> Option<String> {
     let pattern = text(value);
     if let Err(error) = regex::Regex::new(&pattern) {
         let why = error.to_string();
@@ -252,7 +258,7 @@ fn log(value: &Node, found: &mut Found) -> Option<Lowered> {
         found.problems.push(problem);
         return None;
     }
-    Some(Lowered { probe: ProbeSpec::Log { pattern }, name: "log".to_owned(), timeout: None })
+    Some(pattern)
 }
 
 fn container(value: Option<&Node>) -> Lowered {

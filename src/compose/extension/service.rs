@@ -113,7 +113,17 @@ fn dependency(name: &str, entry: &Entry, scope: &Scope<'_>, found: &mut Found) -
             );
             return None;
         }
-        (Some(node), None) => OrchDependencyOn::Check(Box::new(check::single(node, name, scope, found)?)),
+        (Some(node), None) => {
+            let check = check::single(node, name, scope, found)?;
+            if check.probe.is_of_container() {
+                let what = "it is to be asked before the service starts";
+                let problem = Diagnostic::error("misplaced-check", "this check asks the service itself");
+                let help = "write where to ask: `check: {tcp: \"host:port\"}`";
+                found.problems.push(problem.at(node.span, what).help(help));
+                return None;
+            }
+            OrchDependencyOn::Check(Box::new(check))
+        }
         (None, stage) => {
             let stage = stage.map(|stage| (text(stage), stage.span));
             found.references.push(Reference {

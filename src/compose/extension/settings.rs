@@ -132,6 +132,7 @@ fn of_services(project: &Project) -> Vec<Setting> {
     let mut settings = Vec::new();
     for service in project.services.values() {
         let (start, critical) = (&service.orch.start, service.orch.critical);
+        let recipe = service.orch.health_check.as_ref().and_then(|health| health.recipe);
         let said = |differs: bool, text: String| differs.then_some(text);
         for (name, value) in [
             ("start.timeout", start.timeout.map(go_duration)),
@@ -142,6 +143,7 @@ fn of_services(project: &Project) -> Vec<Setting> {
                 said(start.max_backoff != plain.max_backoff, go_duration(start.max_backoff)),
             ),
             ("critical", said(!critical, critical.to_string())),
+            ("health_check.recipe", recipe.map(str::to_owned)),
         ] {
             let name = format!("services.{}.{name}", service.name);
             settings.extend(value.map(|value| Setting { name, value, origin: Origin::File }));
@@ -233,6 +235,7 @@ fn default(project: &Project, kind: SettingKind) -> String {
     match kind.name {
         "startup.mode" if project.orch.waves.is_empty() => "graph".to_owned(),
         "startup.mode" => "waves".to_owned(),
+        "startup.timeout" => go_duration(project.default_start_timeout()),
         _ => kind.default.to_owned(),
     }
 }

@@ -9,6 +9,8 @@ use crate::{
     project::{Check, ContainerCondition, HealthSpec, OrchDependencyOn, ProbeSpec, Project, Require},
 };
 
+mod readiness;
+
 fn load(text: &str) -> (Project, Vec<Diagnostic>, SourceMap) {
     let mut sources = SourceMap::default();
     let file = sources.add("compose.yaml", text);
@@ -218,18 +220,14 @@ fn a_services_own_settings_are_read() {
 fn what_is_not_acted_on_yet_is_said() {
     let (_, problems, _) = load(
         "x-orch: {rollback: {conditions: [{condition: error_rate > 10%}]}}
-services: {a: {image: x, x-orch: {load: on_demand, health_check: {tcp: 1, breaker: {failures: 5}}}}}
+services: {a: {image: x, x-orch: {load: on_demand, health_check: {tcp: 1}}}}
 ",
     );
     let said: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
     assert!(problems.iter().all(|problem| problem.severity == Severity::Warning));
     assert_eq!(
         said,
-        [
-            "services.a.x-orch.load is not acted on yet",
-            "services.a.x-orch.health_check.breaker is not acted on yet",
-            "x-orch.rollback.conditions is not acted on yet",
-        ]
+        ["services.a.x-orch.load is not acted on yet", "x-orch.rollback.conditions is not acted on yet",]
     );
 }
 
@@ -446,6 +444,11 @@ fn the_schema_knows_every_key_and_where_it_stands() {
     assert_eq!(at("/$defs/project/properties/on_failure/enum/0"), "rollback");
     assert_eq!(at("/$defs/project/additionalProperties"), false);
     assert_eq!(at("/properties/services/additionalProperties/properties/x-orch/$ref"), "#/$defs/service");
-    let stage = "/$defs/service/properties/health_check/properties/stages/items/properties";
-    assert!(at(&format!("{stage}/progress/description")).as_str().unwrap().contains("not acted on yet"));
+    assert!(at("/$defs/service/properties/load/description").as_str().unwrap().contains("not acted on yet"));
+    let health = "/$defs/service/properties/health_check/anyOf";
+    let stage = format!("{health}/0/properties/stages/items/properties");
+    assert!(
+        at(&format!("{stage}/progress/properties/at_most/description")).as_str().unwrap().contains("15m")
+    );
+    assert_eq!(at(&format!("{health}/1/enum/0")), "auto");
 }

@@ -1,11 +1,14 @@
 //! The machine, case by case and at random.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::project::Require;
+use crate::project::{BreakerSpec, Progress, Require};
+
+mod breaker;
+mod progress;
 
 fn ms(n: u64) -> Elapsed {
     Elapsed::new(Duration::from_millis(n))
@@ -21,6 +24,7 @@ fn check(name: &str) -> Check {
         failure_threshold: 3,
         start_period: Duration::ZERO,
         critical: true,
+        breaker: None,
     }
 }
 
@@ -36,11 +40,12 @@ fn stage(name: &str, checks: Vec<Check>) -> Stage {
         timeout: None,
         start_period: Duration::ZERO,
         critical: true,
+        progress: None,
     }
 }
 
 fn monitor(stages: Vec<Stage>, liveness: Option<Stage>) -> Monitor {
-    Monitor::new(Arc::new(HealthSpec { stages, liveness }), ms(0), ms(60_000))
+    Monitor::new(Arc::new(HealthSpec { stages, liveness, recipe: None }), ms(0), ms(60_000))
 }
 
 fn result(passed: bool) -> ProbeResult {
@@ -61,7 +66,11 @@ fn live(check: u32) -> ProbeId {
 }
 
 fn orders(monitor: &mut Monitor, now: u64) -> Vec<ProbeId> {
-    monitor.poll(ms(now)).0.into_iter().map(|Order::Probe(id)| id).collect()
+    let probe = |order| match order {
+        Order::Probe(id) => Some(id),
+        Order::Follow(_) => None,
+    };
+    monitor.poll(ms(now)).0.into_iter().filter_map(probe).collect()
 }
 
 /// Takes a monitor with one stage to ready; its liveness is due 10 s later.
@@ -338,8 +347,12 @@ fn the_report_tells_every_stage_and_check() {
 }
 
 prop_compose! {
-    fn any_check()(critical in any::<bool>(), success in 1u32..3, failure in 1u32..3, interval in 0u64..300) -> Check {
+    fn any_check()(
+        critical in any::<bool>(), success in 1u32..3, failure in 1u32..3, interval in 0u64..300,
+        breaker in prop::option::of((1u32..4, 0u64..500)),
+    ) -> Check {
         Check {
+            breaker: breaker.map(|(failures, open)| BreakerSpec { failures, open: Duration::from_millis(open) }),
             critical,
             success_threshold: success,
             failure_threshold: failure,
@@ -357,8 +370,13 @@ prop_compose! {
         ],
         timeout in prop::option::of(0u64..2000),
         critical in any::<bool>(),
+        progress in prop::option::of((0u64..400, 0u64..2000)),
     ) -> Stage {
-        Stage { require, timeout: timeout.map(Duration::from_millis), critical, ..stage("s", checks) }
+        let millis = Duration::from_millis;
+        let progress = progress.map(|(extend, most)| Progress {
+            log: String::new(), extend: millis(extend), at_most: millis(most),
+        });
+        Stage { progress, require, timeout: timeout.map(Duration::from_millis), critical, ..stage("s", checks) }
     }
 }
 
@@ -368,23 +386,43 @@ proptest! {
     fn every_run_keeps_its_promises(
         stages in prop::collection::vec(any_stage(), 1..4),
         liveness in prop::option::of(any_stage()),
-        turns in prop::collection::vec((0u64..200, 0usize..4, 0u8..4), 1..200),
+        turns in prop::collection::vec((0u64..200, 0usize..4, 0u8..4, 0u8..6), 1..200),
     ) {
         let deadline = ms(3000);
-        let mut m = Monitor::new(Arc::new(HealthSpec { stages: stages.clone(), liveness: liveness.clone() }), ms(0), deadline);
+        let mut m = Monitor::new(Arc::new(HealthSpec { stages: stages.clone(), liveness: liveness.clone(), recipe: None }), ms(0), deadline);
         let (mut now, mut in_flight, mut over) = (0, BTreeSet::new(), BTreeSet::new());
+        let (mut open, mut reading, mut began) = (BTreeMap::new(), None, (0, 0));
         // Without a liveness of its own, a live check is the last stage's check of the same number.
         let same = |id: ProbeId| if liveness.is_none() && id.live {
             ProbeId { stage: u32::try_from(stages.len()).unwrap() - 1, check: id.check, live: false }
         } else { id };
-        for (pause, pick, answer) in turns {
+        for (pause, pick, answer, percent) in turns {
             now += pause;
             let (orders, mut changes) = m.poll(ms(now));
-            for Order::Probe(id) in orders {
+            for order in orders {
+                let id = match order {
+                    Order::Probe(id) => id,
+                    Order::Follow(stage) => {
+                        prop_assert!(reading.is_none_or(|other| other != stage), "the log of {stage} twice");
+                        reading = Some(stage);
+                        continue;
+                    }
+                };
                 prop_assert!(in_flight.insert(same(id)), "{id:?} twice at {now}");
                 prop_assert!(!m.check(id).name.is_empty());
+                let until = open.get(&same(id)).copied().unwrap_or_default();
+                prop_assert!(ms(now) >= until, "{id:?} is open until {until} at {now}");
             }
             prop_assert!(m.next_deadline().is_none_or(|at| at > ms(now)), "nothing is due after a poll");
+            if let Some(stage) = reading.filter(|_| percent > 2) {
+                reading = None;
+                let value = percent.to_string();
+                let movement = Movement { text: value.clone(), value };
+                changes.extend(m.moved(ms(now), stage, (percent < 5).then_some(&movement)));
+                if percent == 5 {
+                    reading = Some(stage);
+                }
+            }
             let ids: Vec<ProbeId> = in_flight.iter().copied().collect();
             if let Some(id) = ids.get(pick) {
                 in_flight.remove(id);
@@ -399,9 +437,23 @@ proptest! {
                     Change::StagePassed { index } | Change::StageDegraded { index, .. } | Change::StageFailed { index, .. } => {
                         prop_assert!(over.insert(index), "stage {index} was over already");
                     }
-                    Change::StageStarted { index } => prop_assert_eq!(over.len(), index, "in order"),
+                    Change::StageStarted { index } => {
+                        prop_assert_eq!(over.len(), index, "in order");
+                        began = (index, now);
+                    }
+                    Change::Breaker { id, breaker } => {
+                        open.insert(same(id), breaker.open_until().unwrap_or_default());
+                    }
+                    Change::StageMoved { index, .. } => prop_assert_eq!(began.0, index, "only the current one"),
                     Change::Became(_) => {}
                 }
+            }
+            if let Some((index, stage)) = m.current_stage()
+                && let Some(timeout) = stage.timeout
+            {
+                let most = stage.progress.as_ref().map_or(timeout, |p| p.at_most.max(timeout));
+                // It is only looked at when something happens.
+                prop_assert!(began.0 != index || ms(now) < ms(began.1) + most, "beyond its bound at {now}");
             }
             if ms(now) >= deadline {
                 prop_assert!(m.health() != &Health::Starting, "it ends by its deadline");

@@ -7,7 +7,8 @@ use super::StyledLine;
 use crate::{
     event::ServiceState,
     report::{
-        ImageView, ReplicaView, RunView, WaveStatus, human_bytes, human_duration, is_settled, is_up,
+        ImageView, OpenView, ReplicaView, RunView, WaveStatus, human_bytes, human_duration, is_settled,
+        is_up,
         view::{doing, is_at_work},
     },
     time::Elapsed,
@@ -105,7 +106,7 @@ fn replica_line(replica: &ReplicaView, names: usize, now: Elapsed) -> StyledLine
         .pad_to(3 + names)
         .with(style, format!("  {}", replica.state.word()))
         .pad_to(3 + names + 2 + 10);
-    if let Some(detail) = detail(replica) {
+    for detail in detail(replica).into_iter().chain(open(replica, now)) {
         line = line.text(format!("  {detail}"));
     }
     match time(replica, now) {
@@ -124,10 +125,20 @@ fn detail(replica: &ReplicaView) -> Option<String> {
     if stage.of > 1 {
         text = format!("{text} {}/{}", stage.index, stage.of);
     }
-    if let Some(probe) = replica.last_probe.as_ref().filter(|probe| !probe.passed) {
+    if let Some(moved) = &stage.moved {
+        text = format!("{text}: {moved}");
+    } else if let Some(probe) = replica.last_probe.as_ref().filter(|probe| !probe.passed) {
         text = format!("{text}: {}", probe.detail);
     }
     Some(text)
+}
+
+/// The checks that are left alone, and for how long.
+fn open(replica: &ReplicaView, now: Elapsed) -> Option<String> {
+    let left =
+        |open: &OpenView| format!("{}: open for {} more", open.check, human_duration(open.until.since(now)));
+    let open: Vec<String> = replica.open.iter().filter(|open| open.until > now).map(left).collect();
+    (!open.is_empty()).then(|| open.join(", "))
 }
 
 /// How long it took, or takes.
@@ -197,7 +208,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        event::{EventKind, RunStarted, ServiceInfo, StageStatus},
+        event::{BreakerState, EventKind, RunStarted, ServiceInfo, StageStatus},
+        project::Replica,
         report::view::tests::{probed, service, stage, view_of},
     };
 
@@ -258,6 +270,43 @@ mod tests {
          ⠇ api-1     probing     models_loaded 3/4: connection refused  10.1s
          · web-1     blocked     waits for api
          ✘ worker-1  failed      exited with code 1
+        ");
+    }
+
+    #[test]
+    fn what_loads_and_what_is_left_alone_is_told() {
+        let replica = |name: &str| Replica { service: name.into(), number: 1 };
+        let breaker = |check: &str, breaker, seconds| EventKind::Breaker {
+            replica: replica("web"),
+            check: check.into(),
+            breaker,
+            open_for: Duration::from_secs(seconds),
+            cause: "refused".into(),
+        };
+        let view = view_of(vec![
+            (0, started(&["llm", "web"])),
+            (10, service("llm", ServiceState::Probing, "")),
+            (10, stage("llm", "models_loaded", 2, 3, StageStatus::Started)),
+            (20, probed("llm", "connection refused")),
+            (
+                30,
+                EventKind::StageMoved {
+                    replica: replica("llm"),
+                    stage: "models_loaded".into(),
+                    index: 2,
+                    of: 3,
+                    text: "loaded 42%".into(),
+                },
+            ),
+            (40, service("web", ServiceState::Blocked, "waits for `db`")),
+            (1000, breaker("db.corp:5432", BreakerState::Open, 60)),
+            (1000, breaker("cache", BreakerState::Open, 60)),
+            (1100, breaker("cache", BreakerState::HalfOpen, 0)),
+        ]);
+        assert_snapshot!(text(&view, 19_000, 90, 24), @"
+        up shop  0/2 ready  19.0s
+         ⠇ llm-1  probing     models_loaded 2/3: loaded 42%  19.0s
+         · web-1  blocked     waits for `db`  db.corp:5432: open for 42.0s more
         ");
     }
 
