@@ -6,6 +6,7 @@ use regex::Regex;
 
 use super::{
     interpolate::closing,
+    limits,
     tree::{Node, Value},
 };
 
@@ -40,37 +41,51 @@ pub fn variables(tree: &Node) -> BTreeMap<String, Variable> {
 
 fn collect(node: &Node, found: &mut BTreeMap<String, Variable>) {
     match &node.value {
-        Value::String(text) => of_text(text, found),
+        Value::String(text) => of_text(text, 0, found),
         Value::Sequence(items) => items.iter().for_each(|item| collect(item, found)),
         Value::Mapping(entries) => entries.iter().for_each(|(_, entry)| collect(&entry.value, found)),
         _ => {}
     }
 }
 
-fn of_text(text: &str, found: &mut BTreeMap<String, Variable>) {
-    for parts in VARIABLE.captures_iter(text) {
+/// The line's last brace may close a later expression: what stands behind the first one is looked at before it, as
+/// in Compose. A stack of its own, so that a long line does not fill the program's.
+fn of_text(text: &str, depth: usize, found: &mut BTreeMap<String, Variable>) {
+    // What is nested deeper is refused by everything that looks at values.
+    if depth > limits::EXPRESSION_DEPTH {
+        return;
+    }
+    let mut outer: Vec<(&str, &str)> = Vec::new();
+    let mut rest = text;
+    loop {
+        let Some(parts) = VARIABLE.captures(rest) else {
+            let Some((expression, behind)) = outer.pop() else { return };
+            of_expression(expression, depth, found);
+            rest = behind;
+            continue;
+        };
+        let (start, end) = parts.get(0).map_or((0, 0), |whole| (whole.start(), whole.end()));
+        let (whole, behind) = (&rest[start..end], &rest[end..]);
+        rest = behind;
         if parts.name("escaped").is_some() {
             continue;
         }
-        let Some(whole) = parts.get(0).and_then(|whole| whole.as_str().strip_prefix("${")) else {
-            found
-                .insert(parts.name("named").map_or("", |name| name.as_str()).to_owned(), Variable::default());
+        let Some(braced) = whole.strip_prefix("${") else {
+            let name = parts.name("named").map_or("", |name| name.as_str());
+            found.insert(name.to_owned(), Variable::default());
             continue;
         };
-        let expression = match closing(whole) {
-            // The line's last brace may close a later expression.
-            Some(end) => {
-                of_text(&whole[end + 1..], found);
-                &whole[..end]
-            }
-            None => parts.name("braced").map_or("", |braced| braced.as_str()),
-        };
-        of_expression(expression, found);
+        if let Some(closed) = closing(braced) {
+            outer.push((&braced[..closed], behind));
+            rest = &braced[closed + 1..];
+        } else {
+            of_expression(parts.name("braced").map_or("", |braced| braced.as_str()), depth, found);
+        }
     }
 }
 
 /// `NAME`, or a name with an operator and its word.
-fn of_expression(expression: &str, found: &mut BTreeMap<String, Variable>) {
+fn of_expression(expression: &str, depth: usize, found: &mut BTreeMap<String, Variable>) {
     let end = expression.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
     let (name, rest) = expression.split_at(end.unwrap_or(expression.len()));
     let operation = rest.strip_prefix(':').unwrap_or(rest);
@@ -83,7 +98,7 @@ fn of_expression(expression: &str, found: &mut BTreeMap<String, Variable>) {
     };
     let inner = format!("{}{}", variable.default, variable.alternate);
     found.insert(name.to_owned(), variable);
-    of_text(&inner, found);
+    of_text(&inner, depth + 1, found);
 }
 
 #[cfg(test)]
@@ -112,9 +127,17 @@ mod tests {
             ("a: [{b: '${A:+${B}}'}]", "A[|${B}] B[|]"),
             ("a: ${1}", "[|]"),
             ("a: 1", ""),
+            ("a: '${B:-1} $B ${B:-2}'", "B[1|]"),
+            ("a: '${E:-1} ${F:-2} ${E:-3} $E'", "E[|] F[2|]"),
         ];
         for (text, expected) in cases {
             assert_eq!(shown(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn long_lines_and_deep_words_fill_no_stack() {
+        assert_eq!(shown(&format!("a: '{}'", "${A:-x}".repeat(1000))), "A[x|]");
+        assert!(shown(&format!("a: '{}{}'", "${A:-".repeat(1000), "}".repeat(1000))).starts_with("A["));
     }
 }

@@ -25,11 +25,6 @@ pub(super) fn ports(node: &mut Node, unreadable: Unreadable, problems: &mut Vec<
     let Some(items) = node.as_sequence_mut() else { return };
     let mut long = Vec::with_capacity(items.len());
     for item in std::mem::take(items) {
-        if long.len() > limits::PORTS {
-            let message = format!("more than {} ports of one service", limits::PORTS);
-            problems.push(Diagnostic::error("too-many-ports", message).at(item.span, "with these"));
-            break;
-        }
         let text = match &item.value {
             Value::String(text) => text.clone(),
             Value::Int(number) => number.to_string(),
@@ -46,6 +41,11 @@ pub(super) fn ports(node: &mut Node, unreadable: Unreadable, problems: &mut Vec<
             }
         };
         match parse(&text) {
+            Ok(ports) if long.len() + ports.len() > limits::PORTS => {
+                let message = format!("more than {} ports of one service", limits::PORTS);
+                problems.push(Diagnostic::error("too-many-ports", message).at(item.span, "with these"));
+                break;
+            }
             Ok(ports) => long.extend(ports.into_iter().map(|port| to_node(port, item.span))),
             Err(_) if unreadable == Unreadable::Keep => long.push(item),
             Err(reason) => problems.push(
