@@ -1,8 +1,8 @@
 //! Which engine and which project a command is about.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use super::{CliError, Invocation};
+use super::{CliError, Invocation, args::parse_duration};
 use crate::{
     engine::{
         Engine, Scope,
@@ -57,7 +57,16 @@ impl Invocation {
             tls_key: docker.tlskey.clone(),
             config_dir: docker.config.clone().or_else(home).unwrap_or_else(|| PathBuf::from(".docker")),
             environment: self.env.clone(),
+            limit: None,
         }
+    }
+
+    /// `DOCKER_ORCH_ENGINE_TIMEOUT`.
+    fn engine_timeout(&self) -> Result<Option<Duration>, CliError> {
+        let name = "DOCKER_ORCH_ENGINE_TIMEOUT";
+        let Some(text) = self.env(name).filter(|text| !text.is_empty()) else { return Ok(None) };
+        let wrong = |why: String| CliError::usage(format!("{name}: `{text}`: {why}"));
+        parse_duration(text).map(Some).map_err(wrong)
     }
 
     /// Connects to the engine that the Docker CLI would talk to.
@@ -66,7 +75,8 @@ impl Invocation {
     ///
     /// It cannot be reached, or the flags contradict each other.
     pub async fn connect(&self) -> Result<Arc<dyn Engine>, CliError> {
-        match DockerEngine::connect(&self.connect_options()).await {
+        let options = ConnectOptions { limit: self.engine_timeout()?, ..self.connect_options() };
+        match DockerEngine::connect(&options).await {
             Ok(engine) => Ok(Arc::new(engine)),
             Err(error) => Err(CliError::engine("failed to connect to the engine", &error)),
         }

@@ -15,7 +15,7 @@ use std::{
 use futures::{StreamExt as _, stream};
 use tokio::sync::mpsc;
 
-use super::{CliError, Exit, Invocation};
+use super::{CliError, ErrorKind, Exit, Invocation};
 use crate::{
     engine::Engine,
     event::Sink,
@@ -244,6 +244,9 @@ impl Keep for Nowhere {
 fn run_error(error: RunError) -> CliError {
     match error {
         RunError::Engine(error) => CliError::engine("failed to list what the engine has", &error),
+        RunError::Ended(_) => {
+            CliError::new(ErrorKind::Interrupted, "interrupted before anything was changed")
+        }
         RunError::Plan(diagnostics) => {
             let sources = crate::diagnostic::SourceMap::default();
             CliError::files(crate::diagnostic::render_all(&diagnostics, &sources, false))

@@ -45,4 +45,10 @@ impl EngineErrorKind {
     pub fn is_ambiguous(self) -> bool {
         matches!(self, Self::TimedOut | Self::Ambiguous)
     }
+
+    /// Whether it says something about the engine or the way to it rather than about the request, so that the same
+    /// request may be answered a moment later.
+    pub fn may_pass(self) -> bool {
+        self.is_ambiguous() || matches!(self, Self::Unreachable | Self::Failed)
+    }
 }

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    CancelRequest, Followed, Run,
+    AskError, CancelRequest, Followed, Run,
     follow::{FollowTask, Log},
     task::{ProbeTask, StepDone, StepTask},
     watch::{self, Reconnected},
@@ -23,7 +23,7 @@ use crate::{
     },
     project::{Mapping, ProbeSpec, Replica},
     scheduler::{
-        AfterReady, ContainerChange, Effect, FollowKey, FollowOrder, Input, Outcome, ProbeOrder,
+        AfterReady, ContainerChange, Effect, FailureKind, FollowKey, FollowOrder, Input, Outcome, ProbeOrder,
         RestartOrder, Scheduler, StepFailure, StepOutput,
     },
 };
@@ -48,7 +48,8 @@ enum Finished {
     /// What a log said, and the rest of it.
     Moved(FollowKey, Option<Movement>, Log),
     Restarted(Box<RestartOrder>, Box<StepDone>),
-    Reconnected(Reconnected),
+    /// A new stream, and the containers that were known before it.
+    Reconnected(Reconnected, Vec<String>),
 }
 
 /// What must not be waited for for ever when its task panics.
@@ -79,12 +80,14 @@ impl Run {
     /// Carries a plan out to its end. Returns when nothing that it began is under way any more, or at once when a
     /// second request to end has come.
     pub async fn drive(&mut self, plan: Arc<Plan>, observed: Arc<Observed>, after: AfterReady) -> Driven {
+        let mut inputs = vec![Input::Tick];
         if !plan.units.is_empty() {
-            let (engine, name) = (Arc::clone(&self.engine), plan.project.clone());
-            if let Err(error) = self.watch.begin(engine.as_ref(), &name).await {
-                self.announce(EventKind::Warning {
-                    message: format!("the engine's events cannot be heard: {error}"),
-                });
+            match self.listen().await {
+                Ok(()) => {}
+                Err(AskError::Ended(reason)) => inputs.push(Input::Cancel(reason)),
+                Err(AskError::Engine(error)) => self.announce(EventKind::Warning {
+                    message: format!("the engine's events cannot be heard yet: {error}"),
+                }),
             }
         }
         self.watch.reconnecting = false;
@@ -104,7 +107,6 @@ impl Run {
             said: Vec::new(),
             ending: watch_channel::Sender::new(false),
         };
-        let mut inputs = vec![Input::Tick];
         self.follow_found(&drive);
         loop {
             for input in inputs.drain(..) {
@@ -119,6 +121,7 @@ impl Run {
                 }
             }
             self.keep_listening(&mut drive);
+            let deaf = self.watch.deaf_at();
             let deadline = drive.scheduler.next_deadline().map(|at| self.instant(at));
             // Requests to end come first, then what the engine tells: a container that is gone again when the answer to
             // its start comes must not pass for ready. Every source can be dropped and asked again without a loss.
@@ -129,6 +132,9 @@ impl Run {
                     if let Some(event) = event {
                         inputs.extend(watch::input(&event));
                     }
+                }
+                () = tokio::time::sleep_until(deaf.unwrap_or_else(tokio::time::Instant::now)), if deaf.is_some() => {
+                    self.watch.give_up();
                 }
                 // What a task tells comes before its end.
                 Some(kind) = told.recv() => self.announce(kind),
@@ -149,7 +155,7 @@ impl Run {
         driven
     }
 
-    fn request(&mut self, request: CancelRequest) -> Input {
+    pub(super) fn request(&mut self, request: CancelRequest) -> Input {
         self.requested += 1;
         let forced = request == CancelRequest::Force || self.requested > 1;
         if self.putting_back && !forced {
@@ -325,9 +331,10 @@ impl Run {
                 let RestartOrder { unit, place, .. } = *order;
                 vec![Input::Restarted { unit, place, result: result.map(|_| ()) }]
             }
-            Ok((_, Finished::Reconnected(new))) => self.watch.resume(new),
+            Ok((_, Finished::Reconnected(new, known))) => self.watch.resume(new, &known),
             Err(error) => {
-                let failure = StepFailure { message: format!("internal error: {error}"), unknown: true };
+                let failure =
+                    StepFailure { message: format!("internal error: {error}"), kind: FailureKind::NoAnswer };
                 match drive.running.remove(&error.id()) {
                     Some(Work::Step(step)) => vec![Input::StepFinished { step, result: Err(failure) }],
                     Some(Work::Restart(unit, place)) => {
@@ -363,6 +370,12 @@ impl Run {
         if let (Ok(StepOutput::Created(container)), Some(recipe)) = (&done.result, &done.recipe) {
             self.note_recipe(&container.id, recipe);
         }
+        if let (Ok(_), Action::StartContainer { replica, .. }) =
+            (&done.result, &drive.plan.steps[step.index()].action)
+            && let Some(container) = drive.scheduler.container(replica)
+        {
+            self.watch.expect_start(&container.id);
+        }
         self.learn(drive, done.detail);
         vec![Input::StepFinished { step, result: done.result }]
     }
@@ -372,7 +385,10 @@ impl Run {
         if !self.watch.is_live() && !self.watch.reconnecting && !drive.plan.units.is_empty() {
             self.watch.reconnecting = true;
             let (engine, project) = (Arc::clone(&self.engine), drive.plan.project.clone());
-            drive.tasks.spawn(async move { Finished::Reconnected(watch::reconnect(engine, project).await) });
+            let known = drive.scheduler.containers();
+            drive
+                .tasks
+                .spawn(async move { Finished::Reconnected(watch::reconnect(engine, project).await, known) });
         }
     }
 }

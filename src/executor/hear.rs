@@ -28,7 +28,7 @@ impl Run {
             if !self.watch.is_live() {
                 let new = reconnect(Arc::clone(&self.engine), self.project.name.clone()).await;
                 let missed = missed(&new, container);
-                drop(self.watch.resume(new));
+                drop(self.watch.resume(new, &[]));
                 if let Some(missed) = missed {
                     return missed;
                 }

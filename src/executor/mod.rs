@@ -4,6 +4,7 @@
 //! the numbering of events. *Must not know* policy: what is done when, and what follows from it. Every task sits in
 //! the loop's set and is waited for; the loop's one `select!` listens to requests to end first.
 
+mod ask;
 mod drive;
 mod follow;
 mod hear;
@@ -13,6 +14,7 @@ mod signals;
 mod task;
 mod watch;
 
+pub use ask::AskError;
 pub use drive::Driven;
 pub use hear::Heard;
 pub use life::{give_files, post_start};

@@ -164,15 +164,6 @@ impl Run {
         std::mem::take(&mut self.interrupted)
     }
 
-    /// Listens to the engine from now on, so that nothing is missed between a look and a plan's beginning.
-    pub async fn listen(&mut self) {
-        let (engine, name) = (Arc::clone(&self.engine), self.project.name.clone());
-        // Tried again, and told, when a plan begins.
-        if let Err(error) = self.watch.begin(engine.as_ref(), &name).await {
-            tracing::debug!("the engine's events cannot be heard yet: {error}");
-        }
-    }
-
     /// The project that it is about.
     pub fn project(&self) -> &Arc<Project> {
         &self.project

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     engine::{
         BuildRequest, ContainerRequest, Engine, EngineError, EngineErrorKind, EngineProgress,
-        InheritedVolume, NetworkRequest, ProgressFn, VolumeRequest,
+        InheritedVolume, NetworkRequest, ProgressFn, Scope, VolumeRequest,
     },
     event::EventKind,
     health::ProbeResult,
@@ -22,7 +22,7 @@ use crate::{
     },
     probe::{Peer, Probe, Target},
     project::{Mapping, Project, Replica, Service},
-    scheduler::{ProbeOrder, StepFailure, StepOutput},
+    scheduler::{FailureKind, ProbeOrder, StepFailure, StepOutput},
     tool::{Tell, ToolError, Tools},
 };
 
@@ -64,7 +64,7 @@ impl StepTask {
         if let Action::CallProvider { .. } | Action::SetUpModel { .. } = &self.step.action {
             return StepDone { result: self.ask_tool().await, detail, recipe };
         }
-        let result = match self.ask(&mut recipe).await {
+        let result = match self.ask_once_more(&mut recipe).await {
             Ok(output) => {
                 if let (Action::StartContainer { .. }, Some(container)) = (&self.step.action, self.target()) {
                     // Where it is, for the probes that follow; they ask again if this fails.
@@ -73,10 +73,41 @@ impl StepTask {
                 Ok(output)
             }
             Err(error) => {
-                Err(StepFailure { message: error.message.clone(), unknown: error.kind.is_ambiguous() })
+                let kind = failure_kind(error.kind);
+                Err(StepFailure { message: error.message, kind })
             }
         };
         StepDone { result, detail, recipe }
+    }
+
+    /// What an earlier try did, whose answer was lost, is done.
+    async fn ask_once_more(&self, recipe: &mut Option<Recipe>) -> Result<StepOutput, EngineError> {
+        match self.ask(recipe).await {
+            Err(error) if self.again && self.is_done(&error).await => Ok(StepOutput::Done),
+            other => other,
+        }
+    }
+
+    async fn is_done(&self, error: &EngineError) -> bool {
+        match &self.step.action {
+            Action::RemoveNetwork { .. } | Action::RemoveVolume { .. } | Action::RemoveImage { .. } => {
+                error.kind == EngineErrorKind::NotFound
+            }
+            Action::RenameContainer { to, .. } => {
+                let Ok(id) = self.id() else { return false };
+                self.engine.inspect(&id).await.is_ok_and(|found| found.is_some_and(|c| c.name == *to))
+            }
+            Action::Reconnect { container, network, .. } => {
+                let found = self.engine.inspect(&container.id).await;
+                found.is_ok_and(|found| found.is_some_and(|c| c.networks.contains_key(network)))
+            }
+            Action::RestoreNetwork(network) => {
+                let scope = Scope { project: self.project.name.clone(), ..Scope::default() };
+                let found = self.engine.observe(&scope).await;
+                found.is_ok_and(|found| found.networks.contains_key(&network.name))
+            }
+            _ => false,
+        }
     }
 
     async fn ask(&self, recipe: &mut Option<Recipe>) -> Result<StepOutput, EngineError> {
@@ -119,6 +150,7 @@ impl StepTask {
             Action::StopContainer { replica, container, grace } => {
                 if let Some(replica) = replica
                     && self.step.cause != Cause::Replaced
+                    && !self.again
                 {
                     self.before_stop(replica, container).await;
                 }
@@ -147,7 +179,10 @@ impl StepTask {
                 Err(ToolError { message: "killed before it was done".to_owned(), begun: true })
             }
         };
-        let failure = |error: ToolError| StepFailure { message: error.message, unknown: error.begun };
+        let failure = |error: ToolError| StepFailure {
+            message: error.message,
+            kind: if error.begun { FailureKind::Failed } else { FailureKind::Refused },
+        };
         said.map(StepOutput::Said).map_err(failure)
     }
 
@@ -359,6 +394,18 @@ impl StepTask {
             let message = format!("pre_stop hook of `{replica}` failed: {failed}");
             drop(self.progress.send(EventKind::Warning { message }));
         }
+    }
+}
+
+fn failure_kind(kind: EngineErrorKind) -> FailureKind {
+    match kind {
+        EngineErrorKind::NotFound
+        | EngineErrorKind::Conflict
+        | EngineErrorKind::Invalid
+        | EngineErrorKind::Denied => FailureKind::Refused,
+        EngineErrorKind::Unreachable => FailureKind::NotAsked,
+        EngineErrorKind::TimedOut | EngineErrorKind::Ambiguous => FailureKind::NoAnswer,
+        EngineErrorKind::Failed => FailureKind::Failed,
     }
 }
 

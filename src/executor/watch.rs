@@ -1,11 +1,17 @@
 //! The engine's event stream, kept alive.
 //!
 //! Events that happen while the connection is away are lost, so after each reconnection the containers are listed
-//! again and what they are now is told as if it had just happened.
+//! again and what they are now is told as if it had just happened. A connection that stays and tells nothing is
+//! recognised by the start of a container that it does not tell of.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::{StreamExt as _, stream::BoxStream};
+use tokio::time::Instant;
 
 use crate::{
     engine::{Engine, EngineAction, EngineError, EngineEvent, Scope},
@@ -15,6 +21,8 @@ use crate::{
 
 /// Between two tries to reach the engine again.
 const PAUSE: Duration = Duration::from_millis(250);
+/// The engine tells of a start within milliseconds.
+const DEAF: Duration = Duration::from_secs(10);
 
 /// An event stream, or none yet.
 #[derive(Default)]
@@ -22,6 +30,10 @@ pub(super) struct Watch {
     stream: Option<BoxStream<'static, Result<EngineEvent, EngineError>>>,
     /// Somebody is about to bring a new stream.
     pub(super) reconnecting: bool,
+    /// Containers whose start was told of, and whose start the engine has not answered yet.
+    told: BTreeSet<String>,
+    /// Containers whose start the engine answered and has not told of, and since when.
+    untold: BTreeMap<String, Instant>,
 }
 
 /// A new stream, and what the containers are now.
@@ -32,11 +44,28 @@ pub(super) struct Reconnected {
 
 impl Watch {
     /// Listens from now on.
-    pub(super) async fn begin(&mut self, engine: &dyn Engine, project: &str) -> Result<(), EngineError> {
-        if self.stream.is_none() {
-            self.stream = Some(engine.events(project).await?);
+    pub(super) fn begin(&mut self, stream: BoxStream<'static, Result<EngineEvent, EngineError>>) {
+        self.told.clear();
+        self.untold.clear();
+        self.stream = Some(stream);
+    }
+
+    /// The engine has started a container: that must be told of, before or after.
+    pub(super) fn expect_start(&mut self, container: &str) {
+        if !self.told.remove(container) && self.is_live() {
+            self.untold.insert(container.to_owned(), Instant::now());
         }
-        Ok(())
+    }
+
+    /// When a stream that has not told of a start is given up.
+    pub(super) fn deaf_at(&self) -> Option<Instant> {
+        self.untold.values().min().map(|since| *since + DEAF)
+    }
+
+    /// Listens to this stream no more.
+    pub(super) fn give_up(&mut self) {
+        self.untold.clear();
+        self.stream = None;
     }
 
     /// Whether there is a stream to listen to.
@@ -51,17 +80,23 @@ impl Watch {
             None => std::future::pending().await,
         };
         if let Some(Ok(event)) = next {
+            if event.action == EngineAction::Started && self.untold.remove(&event.container).is_none() {
+                self.told.insert(event.container.clone());
+            }
             return Some(event);
         }
-        self.stream = None;
+        self.give_up();
         None
     }
 
-    /// Takes up a new stream: what has changed meanwhile.
-    pub(super) fn resume(&mut self, new: Reconnected) -> Vec<Input> {
-        self.stream = Some(new.stream);
+    /// Takes up a new stream: what has changed meanwhile. `known`: containers that were there before it.
+    pub(super) fn resume(&mut self, new: Reconnected, known: &[String]) -> Vec<Input> {
+        self.begin(new.stream);
         self.reconnecting = false;
-        new.containers.iter().flat_map(states).collect()
+        let gone = known.iter().filter(|id| !new.containers.iter().any(|c| c.id == **id));
+        let gone =
+            gone.map(|id| Input::Container { id: id.clone(), change: ContainerChange::Died { code: -1 } });
+        new.containers.iter().flat_map(states).chain(gone).collect()
     }
 }
 

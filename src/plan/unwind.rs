@@ -6,7 +6,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Action, Cause, ContainerRef, Limits, Phase, Plan, ProviderVerb, Step, StepId, up::reconnection};
+use super::{
+    Action, Cause, ContainerRef, Limits, Observed, Phase, Plan, ProviderVerb, Step, StepId, up::reconnection,
+};
 use crate::project::Replica;
 
 /// What became of a plan's steps, as far as undoing goes.
@@ -27,6 +29,24 @@ pub fn is_past_undoing(plan: &Plan, done: &Done) -> bool {
             || (loses && matches!(step.cause, Cause::VolumeReplaced(_)))
     };
     done.steps.iter().any(is_final)
+}
+
+/// What there is to undo of `done` as the engine has it now: where an answer was lost, a look tells what was done.
+pub fn confirmed(plan: &Plan, done: &Done, now: &Observed) -> Done {
+    // The list gives IDs; one whose ID no answer told is known by the name it was to get.
+    let find = |c: &ContainerRef| now.containers.iter().find(|found| found.id == c.id || found.name == c.id);
+    let created = done.created.iter().filter_map(|(replica, c)| Some((replica.clone(), find(c)?.into())));
+    let is = |id: &&StepId| match &plan.steps[id.index()].action {
+        Action::CreateNetwork { name, .. } => now.networks.contains_key(name),
+        Action::RemoveNetwork { name, replaced: Some(old) } => {
+            now.networks.get(name).is_none_or(|network| network.id != old.id)
+        }
+        Action::RenameContainer { existing: Some(old), to, .. } => {
+            now.containers.iter().any(|c| c.id == old.id && c.name == *to)
+        }
+        _ => true,
+    };
+    Done { steps: done.steps.iter().filter(is).copied().collect(), created: created.collect() }
 }
 
 /// Plans the undoing of what was done of `plan`.
@@ -238,5 +258,61 @@ impl Unwinding<'_> {
                 self.step(Action::RemoveNetwork { name, replaced: None }, after.clone());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Container, ObservedNetwork};
+
+    #[test]
+    fn only_what_is_there_is_undone() {
+        let replica = |number| Replica { service: "a".to_owned(), number };
+        let named = |id: &str, name: &str| ContainerRef { id: id.to_owned(), name: name.to_owned() };
+        let network = |name: &str| Action::CreateNetwork { key: name.to_owned(), name: name.to_owned() };
+        let rename = |old: ContainerRef| Action::RenameContainer {
+            replica: replica(1),
+            to: format!("{}.previous", old.name),
+            existing: Some(old),
+        };
+        let actions =
+            [network("made"), network("not-made"), rename(named("1", "p-a-1")), rename(named("2", "p-a-2"))];
+        let step = |action| Step {
+            action,
+            after: Vec::new(),
+            gate: None,
+            unit: None,
+            cause: Cause::Missing,
+            phase: Phase::Run,
+        };
+        let plan = Plan {
+            project: "p".to_owned(),
+            steps: actions.into_iter().map(step).collect(),
+            units: Vec::new(),
+            waves: Vec::new(),
+            limits: Limits { starts: 1, calls: 1, images: 1, timeout: None },
+            warnings: Vec::new(),
+        };
+        // Of the first nobody heard the ID, of the second nobody knows whether there is one.
+        let created = [(replica(3), named("p-a-3", "p-a-3")), (replica(4), named("p-a-4", "p-a-4"))];
+        let done = Done { steps: (0..4).map(StepId).collect(), created: created.into() };
+        let container = |id: &str, name: &str| Container {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            ..Container::default()
+        };
+        let now = Observed {
+            containers: vec![
+                container("1", "p-a-1.previous"),
+                container("2", "p-a-2"),
+                container("3", "p-a-3"),
+            ],
+            networks: [("made".to_owned(), ObservedNetwork::default())].into(),
+            ..Observed::default()
+        };
+        let confirmed = confirmed(&plan, &done, &now);
+        assert_eq!(confirmed.steps, [StepId(0), StepId(2)]);
+        assert_eq!(confirmed.created, [(replica(3), named("3", "p-a-3"))].into());
     }
 }

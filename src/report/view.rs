@@ -166,6 +166,8 @@ impl RunView {
                 }
             }
             EventKind::StepDone { action, .. } => {
+                // It was asked for again.
+                self.failed_steps.retain(|(failed, _)| failed != action);
                 if let Some(image) = self.image_of(action) {
                     image.ended = Some((event.at, None));
                 }

@@ -6,7 +6,7 @@ use crate::{
     diagnostic::Diagnostic,
     engine::{EngineError, Scope},
     event::{CancelReason, EventKind, FORMAT_VERSION, RunFinished, RunStarted, ServiceInfo},
-    executor::Run,
+    executor::{AskError, Run},
     plan::{Observed, Plan, Readiness},
     project::{Project, Replica},
 };
@@ -18,11 +18,16 @@ pub enum RunError {
     Engine(EngineError),
     /// The project cannot be planned.
     Plan(Vec<Diagnostic>),
+    /// Somebody asked it to end.
+    Ended(CancelReason),
 }
 
-impl From<EngineError> for RunError {
-    fn from(error: EngineError) -> Self {
-        Self::Engine(error)
+impl From<AskError> for RunError {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Engine(error) => Self::Engine(error),
+            AskError::Ended(reason) => Self::Ended(reason),
+        }
     }
 }
 

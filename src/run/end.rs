@@ -42,7 +42,7 @@ impl Ending {
 ///
 /// # Errors
 ///
-/// The engine cannot say what there is.
+/// Before anything is changed: the engine cannot say what there is, or a request to end has come.
 pub async fn end(
     run: &mut Run,
     ending: Ending,
@@ -54,8 +54,9 @@ pub async fn end(
     if ending == Ending::Restart && options.dependents {
         options.services = plan::restarted_with(&project, &options.services);
     }
-    let after_killed = settle(run).await;
-    let observed = Arc::new(run.engine().observe(&scope(&project)).await?);
+    let (engine, scope) = (Arc::clone(run.engine()), scope(&project));
+    let after_killed = settle(run).await?;
+    let observed = Arc::new(run.ask(|| engine.observe(&scope)).await?);
     let plan = Arc::new(ending.plan(&project, &observed, &options));
     let chosen = Observed {
         containers: observed
@@ -75,7 +76,7 @@ pub async fn end(
     let mut left = outcome.left;
     if after_killed && ending == Ending::Down && outcome.reason.is_none() {
         // What a killed run asked for last may have come up only now.
-        let late = Arc::new(run.engine().observe(&scope(&project)).await?);
+        let late = Arc::new(run.ask_to_put_back(|| engine.observe(&scope)).await?);
         let plan = Arc::new(ending.plan(&project, &late, &options));
         if !plan.steps.is_empty() {
             left = run.drive(plan, late, AfterReady::Finish).await.outcome.left;

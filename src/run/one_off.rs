@@ -167,7 +167,8 @@ impl Running {
     /// Starts it and stays as long as is asked for. An error: it was not started.
     async fn run(&self, run: &mut Run, attention: Attention<'_>) -> Result<OneOffEnd, EngineError> {
         let id = &self.container.id;
-        run.listen().await;
+        // Heard again as soon as the engine can be: nothing is missed by it.
+        drop(run.listen().await);
         self.show(run, ServiceState::Starting, "");
         let project = Arc::clone(run.project());
         let Attention::Attached { terminal, detach_keys } = attention else {

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::scope;
 use crate::{
     event::{StepAction, Verb},
-    executor::Run,
+    executor::{AskError, Run},
     plan::{ContainerState, Observed},
 };
 
@@ -22,16 +22,19 @@ const QUICK: Duration = Duration::from_secs(6);
 const STOP: Duration = Duration::from_secs(12);
 
 /// Waits until what an interrupted run asked for is done, or cannot be expected any more. Whether there was any.
-pub(super) async fn settle(run: &mut Run) -> bool {
+pub(super) async fn settle(run: &mut Run) -> Result<bool, AskError> {
     let began = Instant::now();
-    let engine = Arc::clone(run.engine());
-    let scope = scope(run.project());
+    let (engine, scope) = (Arc::clone(run.engine()), scope(run.project()));
     let mut open = run.take_interrupted();
     open.retain(|action| patience(action.action).is_some());
     let any = !open.is_empty();
     while !open.is_empty() {
         // An engine that does not answer is dealt with by whoever asks next.
-        let Ok(observed) = engine.observe(&scope).await else { return any };
+        let observed = match run.ask(|| engine.observe(&scope)).await {
+            Ok(observed) => observed,
+            Err(AskError::Engine(_)) => return Ok(any),
+            Err(ended) => return Err(ended),
+        };
         let waited = began.elapsed();
         open.retain(|action| {
             patience(action.action).is_some_and(|most| waited < most) && !is_done(action, &observed)
@@ -40,7 +43,7 @@ pub(super) async fn settle(run: &mut Run) -> bool {
             tokio::time::sleep(PAUSE).await;
         }
     }
-    any
+    Ok(any)
 }
 
 /// How long to wait for it; `None`: it changes nothing that a plan depends on.

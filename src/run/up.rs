@@ -1,14 +1,13 @@
 //! `up`: converge, start, watch; and what follows when that fails or is interrupted.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures::future::BoxFuture;
 
-use super::{Ended, Keep, RunError, RunLabel, begin::announce_start, evidence, look, settle::settle};
+use super::{Ended, Keep, RunError, RunLabel, begin::announce_start, evidence, look, scope, settle::settle};
 use crate::{
-    engine::EngineError,
-    event::{Aftermath, CancelReason, EventKind, Failure, RunFinished, Verdict},
-    executor::{Driven, Run},
+    event::{Aftermath, CancelReason, EventKind, Failure, RunFinished, StepAction, Verdict},
+    executor::{AskError, Driven, Run},
     plan::{self, Action, ContainerRef, ContainerState, Done, EndOptions, Observed, Plan, UpOptions},
     project::OnFailure,
     scheduler::{Abort, AfterReady},
@@ -100,8 +99,13 @@ pub(super) struct DrivenStart {
 pub(super) async fn start(run: &mut Run, request: &UpRequest, ask: &dyn Ask) -> Result<Started, RunError> {
     let project = Arc::clone(run.project());
     let mut options = request.options.clone();
-    settle(run).await;
-    run.listen().await;
+    settle(run).await?;
+    match run.listen().await {
+        Err(AskError::Ended(reason)) => return Err(RunError::Ended(reason)),
+        // Tried again, and told, when a plan begins.
+        Err(AskError::Engine(error)) => tracing::debug!("the engine's events cannot be heard yet: {error}"),
+        Ok(()) => {}
+    }
     let mut observed = observe(run).await?;
     options.recipes = run.recipes().clone();
     run.forget_gone(&observed);
@@ -168,7 +172,7 @@ pub(super) async fn conclude(
 }
 
 /// The plan once images are what the policy asks for, and tools have said what they have to say.
-async fn plan_again(run: &Run, options: &UpOptions) -> Result<(Arc<Observed>, Plan), RunError> {
+async fn plan_again(run: &mut Run, options: &UpOptions) -> Result<(Arc<Observed>, Plan), RunError> {
     let observed = observe(run).await?;
     let plan = plan::up(run.project(), &observed, options).map_err(RunError::Plan)?;
     Ok((observed, plan))
@@ -178,11 +182,12 @@ async fn plan_again(run: &Run, options: &UpOptions) -> Result<(Arc<Observed>, Pl
 fn not_planned(run: &mut Run, error: RunError) -> RunError {
     let reason = match &error {
         RunError::Engine(error) => error.message.clone(),
+        RunError::Ended(_) => "interrupted".to_owned(),
         RunError::Plan(diagnostics) => diagnostics.first().map(|d| d.message.clone()).unwrap_or_default(),
     };
     let failure = Failure { reason, ..Failure::default() };
     let finished = RunFinished {
-        verdict: Verdict::Failed,
+        verdict: if matches!(error, RunError::Ended(_)) { Verdict::Cancelled } else { Verdict::Failed },
         aftermath: Aftermath::Kept,
         failures: vec![failure],
         degraded: Vec::new(),
@@ -192,8 +197,19 @@ fn not_planned(run: &mut Run, error: RunError) -> RunError {
     error
 }
 
-async fn observe(run: &Run) -> Result<Arc<Observed>, EngineError> {
-    look(run.engine().as_ref(), run.project()).await.map(Arc::new)
+async fn observe(run: &mut Run) -> Result<Arc<Observed>, AskError> {
+    let (engine, project) = (Arc::clone(run.engine()), Arc::clone(run.project()));
+    run.ask(|| look(engine.as_ref(), &project)).await.map(Arc::new)
+}
+
+/// What there is once something has been done: without it nothing can be put back. An error: why nobody knows.
+async fn observe_again(run: &mut Run) -> Result<Arc<Observed>, String> {
+    let (engine, scope) = (Arc::clone(run.engine()), scope(run.project()));
+    let asked = run.ask_to_put_back(|| engine.observe(&scope)).await;
+    asked.map(Arc::new).map_err(|error| match error {
+        AskError::Engine(error) => error.message,
+        AskError::Ended(_) => "interrupted again".to_owned(),
+    })
 }
 
 fn is_running(observed: &Observed) -> bool {
@@ -292,15 +308,20 @@ async fn follow(run: &mut Run, start: &Start<'_>, policy: OnFailure) -> (Afterma
             return (Aftermath::Kept, Vec::new());
         }
         OnFailure::Rollback => {
-            let created: Vec<ContainerRef> = driven.done.created.values().cloned().collect();
+            let observed = match observe_again(run).await {
+                Ok(observed) => observed,
+                Err(why) => return (Aftermath::Stuck, not_undone(start, &why)),
+            };
+            let done = plan::confirmed(plan, &driven.done, &observed);
+            let created: Vec<ContainerRef> = done.created.values().cloned().collect();
             evidence::keep(run, keep, &created, driven).await;
-            let next = plan::unwind(plan, &undone(start, plan, &driven.done), grace);
+            let next = plan::unwind(plan, &undone(start, plan, &done), grace);
             (next, Arc::new(Observed::default()), Aftermath::RolledBack)
         }
         OnFailure::Teardown | OnFailure::Stop => {
-            let observed = match observe(run).await {
+            let observed = match observe_again(run).await {
                 Ok(observed) => observed,
-                Err(error) => return (Aftermath::Stuck, vec![error.to_string()]),
+                Err(why) => return (Aftermath::Stuck, vec![why]),
             };
             if policy == OnFailure::Teardown {
                 let all: Vec<ContainerRef> = observed.containers.iter().map(ContainerRef::from).collect();
@@ -326,6 +347,14 @@ async fn follow(run: &mut Run, start: &Start<'_>, policy: OnFailure) -> (Afterma
     if left.is_empty() && !interrupted { (aftermath, left) } else { (Aftermath::Stuck, left) }
 }
 
+/// Everything that undoing would have been about, where it could not even begin.
+fn not_undone(start: &Start<'_>, why: &str) -> Vec<String> {
+    let done = undone(start, start.plan, &start.driven.done);
+    let steps = plan::unwind(start.plan, &done, None).steps;
+    let targets: BTreeSet<String> = steps.iter().map(|step| StepAction::from(&step.action).target).collect();
+    targets.into_iter().map(|target| format!("{target}: {why}")).collect()
+}
+
 /// What is to be undone of what was done. What providers did is undone only where the project was not there before:
 /// else what they take down may have been there before this run too, with whatever it holds.
 fn undone(start: &Start<'_>, plan: &Plan, done: &Done) -> Done {
@@ -337,9 +366,9 @@ fn undone(start: &Start<'_>, plan: &Plan, done: &Done) -> Done {
 
 /// The second request to end: nothing is waited for.
 async fn kill(run: &mut Run, request: &UpRequest) -> (Aftermath, Vec<String>) {
-    let observed = match observe(run).await {
+    let observed = match observe_again(run).await {
         Ok(observed) => observed,
-        Err(error) => return (Aftermath::Stuck, vec![error.to_string()]),
+        Err(why) => return (Aftermath::Stuck, vec![why]),
     };
     let options = EndOptions { cores: request.options.cores, ..EndOptions::default() };
     let plan = plan::kill(run.project(), &observed, &options);

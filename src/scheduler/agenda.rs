@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Owner;
-use crate::time::Elapsed;
+use crate::{plan::StepId, time::Elapsed};
 
 /// What a moment is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
     /// A monitor wants to be polled, or a start is to be tried again.
     Owner(Owner),
+    /// A step is to be performed again.
+    Step(StepId),
     /// A wave must be ready.
     Wave(usize),
     /// Everything must be ready.

@@ -71,8 +71,21 @@ pub enum StepOutput {
 pub struct StepFailure {
     /// In the engine's words.
     pub message: String,
-    /// Nobody knows whether it was done: undoing must cover it.
-    pub unknown: bool,
+    /// What it means for what is there.
+    pub kind: FailureKind,
+}
+
+/// What a failure means for what is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// It is not done, and asking again changes nothing.
+    Refused,
+    /// It was tried and failed: some of it may be done.
+    Failed,
+    /// Nobody could be asked for it, or for the rest of it.
+    NotAsked,
+    /// No answer came: it may be done.
+    NoAnswer,
 }
 
 /// Something that happened to a container.

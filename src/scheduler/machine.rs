@@ -6,7 +6,8 @@ use std::{
 };
 
 use super::{
-    AfterReady, ContainerChange, Effect, Input, Outcome, Owner, StepFailure, StepOutput,
+    AfterReady, ContainerChange, Effect, FailureKind, Input, Outcome, Owner, StepFailure, StepOutput,
+    again::is_ending,
     agenda::{Agenda, Timer},
     finish::{Fault, Trouble},
     gate::{Broken, UnitRun},
@@ -71,6 +72,9 @@ pub(super) struct StepRun {
     pub(super) waiting: usize,
     pub(super) dependents: Vec<StepId>,
     pub(super) began: Elapsed,
+    /// How often the engine did not do it, and since when.
+    pub(super) failures: u32,
+    pub(super) failed_first: Option<Elapsed>,
 }
 
 /// The life of a step.
@@ -115,6 +119,8 @@ impl Scheduler {
             waiting: step.after.len(),
             dependents,
             began: Elapsed::ZERO,
+            failures: 0,
+            failed_first: None,
         });
         let mut units: Vec<UnitRun> = plan.units.iter().map(UnitRun::new).collect();
         for (id, unit) in (0u32..).zip(&plan.units) {
@@ -221,6 +227,11 @@ impl Scheduler {
         self.containers.get(container).map(|(unit, place)| self.replica_name(*unit, *place))
     }
 
+    /// IDs of all containers that it knows.
+    pub fn containers(&self) -> Vec<String> {
+        self.containers.keys().cloned().collect()
+    }
+
     /// IDs of a service's containers.
     pub fn containers_of(&self, service: &str) -> Vec<String> {
         let found = self.plan.units.iter().position(|u| u.service == service);
@@ -318,10 +329,14 @@ impl Scheduler {
                 self.release(id);
             }
             Err(failure) => {
-                let unknown = failure.unknown;
-                self.steps[id.index()].state = if unknown { StepState::Unknown } else { StepState::Failed };
+                self.steps[id.index()].state = match failure.kind {
+                    FailureKind::Refused => StepState::Failed,
+                    FailureKind::Failed | FailureKind::NotAsked | FailureKind::NoAnswer => StepState::Unknown,
+                };
                 self.announce(EventKind::StepFailed { step: id.0, action, error: failure.message.clone() });
-                self.step_failed(now, id, &failure.message);
+                if !self.ask_again(now, id, &failure) {
+                    self.step_failed(now, id, &failure.message);
+                }
             }
         }
     }
@@ -357,7 +372,6 @@ impl Scheduler {
     fn step_failed(&mut self, now: Elapsed, id: StepId, message: &str) {
         let plan = Arc::clone(&self.plan);
         let step = &plan.steps[id.index()];
-        let ending = matches!(step.cause, Cause::Undo | Cause::Requested) || step.phase == Phase::Commit;
         match (&step.action, step.unit) {
             (Action::StartContainer { replica, .. }, Some(unit)) => {
                 let place = self.place(unit, replica);
@@ -373,7 +387,7 @@ impl Scheduler {
                 self.release(id);
             }
             // What ends things goes on with the rest, so that as little as possible is left.
-            _ if ending => {
+            _ if is_ending(step) => {
                 self.left_behind(&step.action, message);
                 self.release(id);
             }
@@ -461,6 +475,7 @@ impl Scheduler {
     fn time_is_up(&mut self, now: Elapsed, timer: Timer) {
         match timer {
             Timer::Owner(owner) => self.poll(now, owner),
+            Timer::Step(id) => self.queue(id),
             Timer::Wave(wave) => self.wave_timed_out(wave),
             Timer::Run => self.run_timed_out(now),
         }

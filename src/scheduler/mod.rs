@@ -18,6 +18,7 @@
 //! A failure that is critical stops everything that has not begun; what is under way is waited for, never dropped.
 //! Undoing is not this machine's business: that is another plan, see [`crate::plan::unwind`].
 
+mod again;
 mod agenda;
 mod checks;
 mod finish;

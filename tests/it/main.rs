@@ -10,6 +10,7 @@ mod convergence;
 mod docker;
 mod docker_engine;
 mod examples;
+mod faults;
 mod inspect_old_api;
 mod inspect_parity;
 mod probes;

@@ -41,7 +41,8 @@ pub(super) async fn connect(options: &ConnectOptions) -> Result<Connection, Engi
     let config = CliConfig::load(&options.config_dir)?;
     let target = resolve(options, &config)?;
     let docker = open(&target).map_err(|e| say_where(e, &target.host))?;
-    let version = within(CONNECT_LIMIT, "version", docker.version()).await;
+    let limit = options.limit.map_or(CONNECT_LIMIT, |limit| limit.min(CONNECT_LIMIT));
+    let version = within(limit, "version", docker.version()).await;
     let version = version.map_err(|e| say_where(e, &target.host))?;
     let server_api = version.api_version.as_deref().and_then(parse_version).ok_or_else(|| {
         invalid(format!("{} does not answer as a Docker engine: it names no API version", target.host))

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::Deserialize;
@@ -36,6 +37,8 @@ pub struct ConnectOptions {
     /// The environment; read here: `DOCKER_HOST`, `DOCKER_CONTEXT`, `DOCKER_TLS`, `DOCKER_TLS_VERIFY`,
     /// `DOCKER_CERT_PATH`, `DOCKER_API_VERSION`, `DOCKER_BUILDKIT`, `DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND`.
     pub environment: BTreeMap<String, String>,
+    /// How long a call may take that the engine answers at once unless it is in trouble; `None`: as we think right.
+    pub limit: Option<Duration>,
 }
 
 impl ConnectOptions {

@@ -16,13 +16,14 @@ use bollard::{
     },
 };
 use futures::{FutureExt, StreamExt, stream::BoxStream};
+use tokio::time::Instant;
 
 use super::{
     attach, build, connect,
     context::{ConnectOptions, Target},
     create::{creation, endpoint, network_labels, volume_labels},
     credentials,
-    error::within,
+    error::{classify, within},
     events, exec, image, inspect, logs, observe, restore,
 };
 use crate::{
@@ -37,14 +38,16 @@ use crate::{
 
 /// Of a call that the engine answers at once unless it is in trouble.
 const LIMIT: Duration = Duration::from_mins(2);
-/// Of a stop whose grace period only the container knows.
-const LONG_LIMIT: Duration = Duration::from_hours(1);
+/// The engine's own grace of a container that names none.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// A Docker Engine, reached through its API.
 #[derive(Debug)]
 pub struct DockerEngine {
     docker: Docker,
     info: EngineInfo,
+    /// Of a call that the engine answers at once unless it is in trouble.
+    limit: Duration,
     target: Target,
     proxies: Vec<(String, String)>,
     config_dir: PathBuf,
@@ -62,6 +65,7 @@ impl DockerEngine {
         Ok(Self {
             docker: connection.docker,
             info: connection.info,
+            limit: options.limit.unwrap_or(LIMIT),
             cli: build::Cli::new(options, &connection.target),
             target: connection.target,
             proxies: connection.proxies,
@@ -103,14 +107,14 @@ impl DockerEngine {
             labels: Some(network_labels(request)),
             ..NetworkCreateRequest::default()
         };
-        Ok(within(LIMIT, "create network", self.docker.create_network(body)).await?.id)
+        Ok(within(self.limit, "create network", self.docker.create_network(body)).await?.id)
     }
 
     /// Below API 1.44 the engine makes a second network of the same name without a word.
     async fn refuse_second_network(&self, name: &str) -> Result<(), EngineError> {
         let filters = Some([("name".to_owned(), vec![name.to_owned()])].into());
         let call = self.docker.list_networks(Some(ListNetworksOptions { filters }));
-        let networks = within(LIMIT, "list networks", call).await?;
+        let networks = within(self.limit, "list networks", call).await?;
         if networks.iter().any(|n| n.name.as_deref() == Some(name)) {
             let message = format!("network with name {name} already exists");
             return Err(EngineError::new(EngineErrorKind::Conflict, message));
@@ -123,15 +127,17 @@ impl DockerEngine {
         let options =
             CreateContainerOptions { name: Some(request.name.clone()), platform: creation.platform };
         let call = self.docker.create_container(Some(options), creation.body);
-        let id = within(LIMIT, "create container", call).await?.id;
+        let id = within(self.limit, "create container", call).await?.id;
         for (network, endpoint) in creation.connect_after {
             let body = NetworkConnectRequest { container: id.clone(), endpoint_config: Some(endpoint) };
             let connected =
-                within(LIMIT, "connect network", self.docker.connect_network(&network, body)).await;
+                within(self.limit, "connect network", self.docker.connect_network(&network, body)).await;
             if let Err(error) = connected {
                 // A container without one of its networks is not what was asked for: it goes, as if never made.
-                let _gone: Result<(), EngineError> = self.remove_now(&id, false).await;
-                return Err(error);
+                return match self.remove_now(&id, false).await {
+                    Ok(()) => Err(error),
+                    Err(_) => Err(EngineError { kind: EngineErrorKind::Ambiguous, ..error }),
+                };
             }
         }
         Ok(id)
@@ -150,22 +156,44 @@ impl DockerEngine {
                 copy_uidgid: owned.then(|| "true".to_owned()),
             };
             let body = bollard::body_full(archive(&chosen)?.into());
-            within(LIMIT, "upload files", self.docker.upload_to_container(container, Some(options), body))
-                .await?;
+            within(
+                self.limit,
+                "upload files",
+                self.docker.upload_to_container(container, Some(options), body),
+            )
+            .await?;
         }
         Ok(())
     }
 
+    /// Waits as long as the container has. An answer that is late may be lost: then the container itself tells.
     async fn stop_now(&self, container: &str, grace: Option<Duration>) -> Result<(), EngineError> {
         let seconds = grace.map(|g| i32::try_from(g.as_millis().div_ceil(1000)).unwrap_or(i32::MAX));
-        let limit = grace.map_or(LONG_LIMIT, |g| g.saturating_add(LIMIT));
         let options = StopContainerOptions { signal: None, t: seconds };
-        within(limit, "stop container", self.docker.stop_container(container, Some(options))).await
+        let mut call = Box::pin(self.docker.stop_container(container, Some(options)));
+        let (began, mut limit) = (Instant::now(), self.limit);
+        loop {
+            if let Ok(answer) = tokio::time::timeout(limit, &mut call).await {
+                return answer.map_err(classify);
+            }
+            let Some(detail) = self.inspect_now(container).await? else { return Ok(()) };
+            if detail.pid == 0 {
+                return Ok(());
+            }
+            let grace = grace.or(detail.stop_timeout).unwrap_or(GRACE);
+            let left = grace.saturating_add(self.limit).saturating_sub(began.elapsed());
+            if left.is_zero() {
+                let message = format!("it still runs {} s after it was to stop", began.elapsed().as_secs());
+                return Err(EngineError::new(EngineErrorKind::TimedOut, message));
+            }
+            limit = left.min(self.limit);
+        }
     }
 
     async fn remove_now(&self, container: &str, volumes: bool) -> Result<(), EngineError> {
         let options = RemoveContainerOptions { v: volumes, force: true, link: false };
-        match within(LIMIT, "remove container", self.docker.remove_container(container, Some(options))).await
+        match within(self.limit, "remove container", self.docker.remove_container(container, Some(options)))
+            .await
         {
             Err(e) if e.kind == EngineErrorKind::NotFound => Ok(()),
             // Somebody else removes it: its name is free only when that is over.
@@ -173,7 +201,7 @@ impl DockerEngine {
                 let options = WaitContainerOptions { condition: "removed".to_owned() };
                 let mut gone = Box::pin(self.docker.wait_container(container, Some(options)));
                 let end = async { gone.next().await.map_or(Ok(()), |r| r.map(|_| ())) };
-                match within(LIMIT, "remove container", end.map(ignore_exit_code)).await {
+                match within(self.limit, "remove container", end.map(ignore_exit_code)).await {
                     Err(e) if e.kind == EngineErrorKind::NotFound => Ok(()),
                     other => other,
                 }
@@ -184,7 +212,8 @@ impl DockerEngine {
 
     async fn kill_now(&self, container: &str, signal: &str) -> Result<(), EngineError> {
         let options = KillContainerOptions { signal: signal.to_owned() };
-        match within(LIMIT, "kill container", self.docker.kill_container(container, Some(options))).await {
+        match within(self.limit, "kill container", self.docker.kill_container(container, Some(options))).await
+        {
             Err(e) if e.kind == EngineErrorKind::Conflict => Ok(()),
             other => other,
         }
@@ -192,7 +221,7 @@ impl DockerEngine {
 
     async fn inspect_now(&self, container: &str) -> Result<Option<ContainerDetail>, EngineError> {
         let call = self.docker.inspect_container(container, None::<InspectContainerOptions>);
-        match within(LIMIT, "inspect container", call).await {
+        match within(self.limit, "inspect container", call).await {
             Ok(answer) => Ok(Some(inspect::detail(&answer))),
             Err(e) if e.kind == EngineErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
@@ -237,7 +266,7 @@ impl Engine for DockerEngine {
     }
 
     fn observe<'a>(&'a self, scope: &'a Scope) -> EngineFuture<'a, Observed> {
-        observe::observe(&self.docker, scope, LIMIT).boxed()
+        observe::observe(&self.docker, scope, self.limit).boxed()
     }
 
     fn image<'a>(
@@ -245,13 +274,13 @@ impl Engine for DockerEngine {
         reference: &'a str,
         platform: Option<&'a str>,
     ) -> EngineFuture<'a, Option<ImageInfo>> {
-        image::lookup(&self.docker, reference, platform, LIMIT).boxed()
+        image::lookup(&self.docker, reference, platform, self.limit).boxed()
     }
 
     fn registry_digest<'a>(&'a self, reference: &'a str) -> EngineFuture<'a, String> {
         async move {
             let credentials = credentials::of_image(&self.config_dir, reference).await?;
-            image::registry_digest(&self.docker, reference, credentials, LIMIT).await
+            image::registry_digest(&self.docker, reference, credentials, self.limit).await
         }
         .boxed()
     }
@@ -278,7 +307,7 @@ impl Engine for DockerEngine {
     }
 
     fn remove_network<'a>(&'a self, network: &'a str) -> EngineFuture<'a, ()> {
-        within(LIMIT, "remove network", self.docker.remove_network(network)).boxed()
+        within(self.limit, "remove network", self.docker.remove_network(network)).boxed()
     }
 
     fn connect_network<'a>(
@@ -292,22 +321,22 @@ impl Engine for DockerEngine {
             let settings = endpoint(request, &self.info, key)?;
             let body =
                 NetworkConnectRequest { container: container.to_owned(), endpoint_config: Some(settings) };
-            within(LIMIT, "connect network", self.docker.connect_network(network, body)).await
+            within(self.limit, "connect network", self.docker.connect_network(network, body)).await
         }
         .boxed()
     }
 
     fn disconnect_network<'a>(&'a self, network: &'a str, container: &'a str) -> EngineFuture<'a, ()> {
         let body = NetworkDisconnectRequest { container: container.to_owned(), force: Some(true) };
-        within(LIMIT, "disconnect network", self.docker.disconnect_network(network, body)).boxed()
+        within(self.limit, "disconnect network", self.docker.disconnect_network(network, body)).boxed()
     }
 
     fn users<'a>(&'a self, of: Used<'a>) -> EngineFuture<'a, Vec<Container>> {
-        observe::users(&self.docker, of, LIMIT).boxed()
+        observe::users(&self.docker, of, self.limit).boxed()
     }
 
     fn restore_network<'a>(&'a self, network: &'a ObservedNetwork) -> EngineFuture<'a, ()> {
-        restore::network(&self.docker, network, LIMIT).boxed()
+        restore::network(&self.docker, network, self.limit).boxed()
     }
 
     fn reconnect<'a>(
@@ -316,7 +345,7 @@ impl Engine for DockerEngine {
         container: &'a str,
         endpoint: &'a Endpoint,
     ) -> EngineFuture<'a, ()> {
-        restore::endpoint(&self.docker, &self.info, (network, container), endpoint, LIMIT).boxed()
+        restore::endpoint(&self.docker, &self.info, (network, container), endpoint, self.limit).boxed()
     }
 
     fn create_volume<'a>(&'a self, request: &'a VolumeRequest<'a>) -> EngineFuture<'a, ()> {
@@ -328,18 +357,18 @@ impl Engine for DockerEngine {
             labels: Some(volume_labels(request)),
             ..VolumeCreateRequest::default()
         };
-        within(LIMIT, "create volume", self.docker.create_volume(body).map(|r| r.map(|_| ()))).boxed()
+        within(self.limit, "create volume", self.docker.create_volume(body).map(|r| r.map(|_| ()))).boxed()
     }
 
     fn remove_volume<'a>(&'a self, volume: &'a str) -> EngineFuture<'a, ()> {
         let options = RemoveVolumeOptions { force: true };
-        within(LIMIT, "remove volume", self.docker.remove_volume(volume, Some(options))).boxed()
+        within(self.limit, "remove volume", self.docker.remove_volume(volume, Some(options))).boxed()
     }
 
     fn remove_image<'a>(&'a self, reference: &'a str) -> EngineFuture<'a, ()> {
         let call =
             self.docker.remove_image(reference, None::<bollard::query_parameters::RemoveImageOptions>, None);
-        within(LIMIT, "remove image", async { call.await.map(drop) }).boxed()
+        within(self.limit, "remove image", async { call.await.map(drop) }).boxed()
     }
 
     fn create_container<'a>(&'a self, request: &'a ContainerRequest<'a>) -> EngineFuture<'a, String> {
@@ -352,7 +381,7 @@ impl Engine for DockerEngine {
 
     fn start<'a>(&'a self, container: &'a str) -> EngineFuture<'a, ()> {
         let call = self.docker.start_container(container, None::<StartContainerOptions>);
-        within(LIMIT, "start container", call).boxed()
+        within(self.limit, "start container", call).boxed()
     }
 
     fn stop<'a>(&'a self, container: &'a str, grace: Option<Duration>) -> EngineFuture<'a, ()> {
@@ -365,7 +394,7 @@ impl Engine for DockerEngine {
 
     fn rename<'a>(&'a self, container: &'a str, name: &'a str) -> EngineFuture<'a, ()> {
         let options = RenameContainerOptions { name: name.to_owned() };
-        within(LIMIT, "rename container", self.docker.rename_container(container, options)).boxed()
+        within(self.limit, "rename container", self.docker.rename_container(container, options)).boxed()
     }
 
     fn remove<'a>(&'a self, container: &'a str, volumes: bool) -> EngineFuture<'a, ()> {
@@ -380,7 +409,7 @@ impl Engine for DockerEngine {
         &'a self,
         project: &'a str,
     ) -> EngineFuture<'a, BoxStream<'static, Result<EngineEvent, EngineError>>> {
-        events::events(&self.docker, project, LIMIT).boxed()
+        events::events(&self.docker, project, self.limit).boxed()
     }
 
     fn logs(
@@ -392,15 +421,15 @@ impl Engine for DockerEngine {
     }
 
     fn attach<'a>(&'a self, container: &'a str, request: &'a AttachRequest) -> EngineFuture<'a, Attached> {
-        attach::attach(&self.docker, container, request, LIMIT).boxed()
+        attach::attach(&self.docker, container, request, self.limit).boxed()
     }
 
     fn resize<'a>(&'a self, container: &'a str, size: TerminalSize) -> EngineFuture<'a, ()> {
-        attach::resize(&self.docker, container, size, LIMIT).boxed()
+        attach::resize(&self.docker, container, size, self.limit).boxed()
     }
 
     fn exec<'a>(&'a self, container: &'a str, request: &'a ExecRequest) -> EngineFuture<'a, ExecOutput> {
-        exec::exec(&self.docker, container, request, LIMIT).boxed()
+        exec::exec(&self.docker, container, request, self.limit).boxed()
     }
 }
 

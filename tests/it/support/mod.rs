@@ -2,6 +2,7 @@
 
 pub(crate) mod docker;
 pub(crate) mod lab;
+pub(crate) mod proxy;
 pub(crate) mod pty;
 pub(crate) mod stack;
 pub(crate) mod world;

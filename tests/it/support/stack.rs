@@ -302,6 +302,11 @@ impl Ran {
         self
     }
 
+    /// How it ended; -1: by a signal.
+    pub(crate) fn exit_code(&self) -> i32 {
+        self.status.code().unwrap_or(-1)
+    }
+
     /// Its standard error has all these words.
     #[track_caller]
     pub(crate) fn says(self, words: &[&str]) -> Self {
