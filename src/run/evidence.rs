@@ -8,7 +8,7 @@ use crate::{
     engine::{Engine, LogOptions},
     event::{EventKind, Failure, ServiceState},
     executor::{Driven, Run},
-    health::MonitorReport,
+    health::{CheckReport, MonitorReport},
     plan::{ContainerRef, Plan},
     project::Replica,
 };
@@ -69,22 +69,17 @@ async fn note_memory(engine: &dyn Engine, id: &str, failure: &mut Failure) {
     }
 }
 
+/// The last result of every check: after ready those that went on, beside what the start found.
 fn last_results(report: &MonitorReport) -> Vec<String> {
-    let checks = report.stages.iter().flat_map(|stage| stage.checks.iter().map(move |check| (stage, check)));
-    let last = checks.filter_map(|(stage, check)| check.last.as_ref().map(|last| (stage, check, last)));
-    let line = |(stage, check, last): (
-        &crate::health::StageReport,
-        &crate::health::CheckReport,
-        &crate::health::ProbeResult,
-    )| {
-        let name = if stage.name == check.name {
-            stage.name.clone()
-        } else {
-            format!("{}/{}", stage.name, check.name)
-        };
-        format!("{name}: {}", last.detail)
+    let starting =
+        report.stages.iter().flat_map(|stage| stage.checks.iter().map(|c| (stage.name.as_str(), c)));
+    let live = report.liveness.iter().map(|check| ("liveness", check));
+    let shown = |(stage, check): (&str, &CheckReport)| {
+        let last = check.last.as_ref()?;
+        let name = if stage == check.name { stage.to_owned() } else { format!("{stage}/{}", check.name) };
+        Some(format!("{name}: {}", last.detail))
     };
-    last.map(line).collect()
+    starting.chain(live).filter_map(shown).collect()
 }
 
 /// Containers of a service that this plan made, else those that were there.

@@ -222,8 +222,9 @@ impl Scheduler {
     pub(super) fn become_ready(&mut self, id: UnitId, place: usize, state: ServiceState, why: &str) {
         let lacks = self.units[id.index()].lacks.clone();
         let (state, why) = match (state, lacks.is_empty()) {
+            (_, true) => (state, why.to_owned()),
             (ServiceState::Ready, false) => (ServiceState::Degraded, lacks.join(", ")),
-            (state, _) => (state, why.to_owned()),
+            (state, false) => (state, format!("{why}; {}", lacks.join(", "))),
         };
         let trusts_engine = self.trusts_engine(id);
         let watches = matches!(self.after_ready, AfterReady::Watch(_));

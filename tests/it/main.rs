@@ -29,4 +29,5 @@ mod up_kill;
 mod up_order;
 mod up_plugin;
 mod up_provider;
+mod up_readiness;
 mod up_update;

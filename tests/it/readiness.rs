@@ -152,6 +152,7 @@ async fn ill_health_restarts_as_often_as_the_policy_says_then_fails() {
     let finished = &ran.ended.finished;
     assert_eq!((finished.verdict, finished.failures[0].service.as_str()), (Verdict::Failed, "web"));
     assert!(finished.failures[0].reason.starts_with("became unhealthy: "), "{:?}", finished.failures);
+    assert!(finished.failures[0].health.contains(&"liveness/ready: connection refused".to_owned()));
     let starts = starts(&sim, "web");
     assert_eq!(starts.len(), 2, "{}", sim.record());
     assert!(starts[1] >= starts[0] + ms(5000 + 1000 + 2000), "{starts:?}");
@@ -221,10 +222,12 @@ services:
     image: optional
     x-orch:
       depends_on: {legacy: {check: {tcp: 'nowhere:1', interval: 5s, failure_threshold: 4}, required: false}}
+      health_check: {checks: [{name: own, tcp: 1}, {name: cache, tcp: 2, critical: false}]}
 x-orch: {startup: {timeout: 60s}}
 ";
     let llm = Behaviour::new().stage_after("loaded", ms(2000)).stage_after("warm", ms(9000));
-    let sim = SimEngine::new(Script::new().service("llm", llm));
+    let optional = Behaviour::new().ready_after(ms(100)).stage_after("cache", ms(900_000));
+    let sim = SimEngine::new(Script::new().service("llm", llm).service("optional", optional));
     let ran = up_of(&sim, yaml).await;
     let start = starts(&sim, "llm")[0];
     let (early, late) = (starts(&sim, "early")[0], starts(&sim, "late")[0]);
@@ -240,4 +243,10 @@ x-orch: {startup: {timeout: 60s}}
     assert!(optional >= ms(20_000) && optional < ms(21_000), "{optional:?}");
     assert_eq!(sim.container("p-optional-1").unwrap().state, ContainerState::Running);
     assert_eq!(ran.ended.finished.degraded, ["optional"]);
+    let why = ran.events.iter().find_map(|event| match &event.kind {
+        EventKind::Service { state: ServiceState::Degraded, cause, .. } => Some(cause.as_str()),
+        _ => None,
+    });
+    let legacy = "`legacy`: start timed out after 20s, in stage legacy (connection refused)";
+    assert_eq!(why, Some(format!("cache: connection refused; {legacy}").as_str()));
 }
