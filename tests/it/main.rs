@@ -21,6 +21,7 @@ mod scenarios;
 mod support;
 mod test_service;
 mod up_attached;
+mod up_daemon;
 mod up_error;
 mod up_failure;
 mod up_interop;

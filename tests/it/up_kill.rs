@@ -1,6 +1,10 @@
-//! `kill -9` at any moment: the next command finishes the job.
+//! `kill -9` at fifty random moments: the next command finishes the job.
+//!
+//! Each test prints its seed; `DOCKER_ORCH_SEED` gives it again.
 
-use std::time::Duration;
+#![expect(clippy::print_stdout, reason = "what a test did is part of its record")]
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::support::stack::{Running, Stack};
 
@@ -28,14 +32,36 @@ volumes:
   data: {}
 ";
 
-/// Kills the program after so many lines of its output, and a little later, until it ends before that.
-/// `ended`: it ran to its end, so every moment has been tried.
-fn killed_after(mut running: Running, lines: usize) -> bool {
-    // Between two lines is where the engine works.
-    let on = Duration::from_millis([0, 15, 60][lines / 3 % 3]);
-    let runs = running.let_run(lines, on);
-    running.kill();
-    runs
+/// Random numbers (splitmix64).
+struct Random(u64);
+
+impl Random {
+    /// From a seed that is printed.
+    fn new() -> Self {
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().subsec_nanos().into();
+        let given = std::env::var("DOCKER_ORCH_SEED").ok().map(|seed| seed.parse().expect("a number"));
+        let seed = given.unwrap_or_else(now);
+        println!("DOCKER_ORCH_SEED={seed}");
+        Self(seed)
+    }
+
+    /// A number below another.
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % end
+    }
+
+    /// Kills the program once it has printed fewer than `lines` lines, and a little later. Which moment it was.
+    fn kill(&mut self, mut running: Running, lines: u64) -> String {
+        // Between two lines is where the engine works.
+        let (lines, on) = (self.below(lines), Duration::from_millis(self.below(80)));
+        let runs = running.let_run(usize::try_from(lines).unwrap_or_default(), on);
+        running.kill();
+        format!("{} {lines} lines and {on:?}", if runs { "killed after" } else { "it ended before" })
+    }
 }
 
 /// The next `up` succeeds and leaves the containers under their names; the next `down` leaves nothing.
@@ -48,43 +74,37 @@ fn can_go_on(stack: &Stack, killed: &str) {
 
 #[test]
 fn killed_at_any_moment_of_a_first_up_the_next_one_finishes() {
-    let stack = Stack::new("killup", YAML);
-    for lines in (1..).step_by(3) {
-        let runs = killed_after(stack.spawn("up -d"), lines);
-        if lines % 2 == 0 {
-            can_go_on(&stack, &format!("after {lines} lines"));
+    let (stack, mut random) = (Stack::new("killup", YAML), Random::new());
+    for _ in 0..14 {
+        let killed = random.kill(stack.spawn("up -d"), 26);
+        println!("{killed}");
+        if random.below(2) == 0 {
+            can_go_on(&stack, &killed);
         }
         stack.run("down -v").code(0);
         stack.is_gone_but(&[]);
-        if !runs {
-            assert!(lines > 12, "only {lines} moments were tried");
-            break;
-        }
     }
 }
 
 #[test]
 fn killed_at_any_moment_of_an_update_the_next_one_finishes() {
-    let stack = Stack::new("killupdate", YAML);
+    let (stack, mut random) = (Stack::new("killupdate", YAML), Random::new());
     stack.run("up -d").code(0);
-    for lines in (1..).step_by(3) {
-        let version = format!("VERSION: '{}'", lines + 1);
-        stack.write("compose.yaml", &YAML.replace("VERSION: '1'", &version));
-        let runs = killed_after(stack.spawn("up -d"), lines);
+    for round in 1..15 {
+        let version = |n: u32| YAML.replace("VERSION: '1'", &format!("VERSION: '{n}'"));
+        stack.write("compose.yaml", &version(round + 1));
+        let killed = random.kill(stack.spawn("up -d"), 20);
+        println!("{killed}");
         // Now and then what follows is not the same update, but the end, or the way back.
-        match lines % 4 {
-            1 => {
+        match random.below(4) {
+            0 => {
                 stack.run("down").code(0);
                 stack.is_gone_but(&["data"]);
             }
-            3 => stack.write("compose.yaml", &YAML.replace("VERSION: '1'", &format!("VERSION: '{lines}'"))),
+            1 => stack.write("compose.yaml", &version(round)),
             _ => {}
         }
-        can_go_on(&stack, &format!("after {lines} lines"));
-        if !runs {
-            assert!(lines > 8, "only {lines} moments were tried");
-            break;
-        }
+        can_go_on(&stack, &killed);
     }
     stack.run("down -v").code(0);
     stack.is_gone_but(&[]);
@@ -92,20 +112,17 @@ fn killed_at_any_moment_of_an_update_the_next_one_finishes() {
 
 #[test]
 fn killed_at_any_moment_of_a_failing_update_the_next_one_finishes() {
-    let stack = Stack::new("killundo", YAML);
+    let (stack, mut random) = (Stack::new("killundo", YAML), Random::new());
     stack.run("up -d").code(0);
     let broken = YAML
         .replace("VERSION: '1'", "VERSION: '2'")
         .replace("--ready-after 100ms", "--exit-after 50ms --exit-code 3");
-    for lines in (8..).step_by(3) {
+    for _ in 0..10 {
         stack.write("compose.yaml", &broken);
-        let runs = killed_after(stack.spawn("up -d"), lines);
+        let killed = random.kill(stack.spawn("up -d"), 34);
+        println!("{killed}");
         stack.write("compose.yaml", YAML);
-        can_go_on(&stack, &format!("after {lines} lines"));
-        if !runs {
-            assert!(lines > 16, "only {lines} moments were tried");
-            break;
-        }
+        can_go_on(&stack, &killed);
     }
     stack.run("down -v").code(0);
     stack.is_gone_but(&[]);
@@ -113,18 +130,15 @@ fn killed_at_any_moment_of_a_failing_update_the_next_one_finishes() {
 
 #[test]
 fn killed_at_any_moment_of_a_down_the_next_command_finishes() {
-    let stack = Stack::new("killdown", YAML);
-    for lines in (1..).step_by(3) {
+    let (stack, mut random) = (Stack::new("killdown", YAML), Random::new());
+    for _ in 0..12 {
         stack.run("up -d").code(0);
-        let runs = killed_after(stack.spawn("down"), lines);
-        if lines % 2 == 0 {
-            can_go_on(&stack, &format!("after {lines} lines"));
+        let killed = random.kill(stack.spawn("down"), 10);
+        println!("{killed}");
+        if random.below(2) == 0 {
+            can_go_on(&stack, &killed);
         }
         stack.run("down").code(0);
         stack.is_gone_but(&["data"]);
-        if !runs {
-            assert!(lines > 4, "only {lines} moments were tried");
-            break;
-        }
     }
 }
