@@ -1,6 +1,7 @@
-//! What a provider prints: JSON values, one after the other, as they come.
+//! What a provider prints: JSON values, one after the other, as they come. They carry secrets: no error quotes them.
 
 use serde::Deserialize;
+use serde_json::error::Category;
 
 /// A provider that says more than this in one message is not talking to us.
 const LONGEST: usize = 1 << 20;
@@ -44,16 +45,29 @@ pub(super) fn take(buffer: &mut Vec<u8>) -> Result<Vec<Message>, String> {
         taken = values.byte_offset();
     };
     if let Some(error) = fault {
-        let rest = String::from_utf8_lossy(&buffer[taken..]);
-        let line = rest.trim_start().lines().next().unwrap_or_default();
-        let start: String = line.chars().take(80).collect();
-        return Err(format!("`{start}` is no message of a provider: {error}"));
+        let why = match error.classify() {
+            Category::Data => "it is no object with texts for `type` and `message`",
+            _ => "it is no JSON",
+        };
+        return Err(format!("{}, which is no message of a provider: {why}", outline(&buffer[taken..])));
     }
     buffer.drain(..taken);
     if buffer.len() > LONGEST {
         return Err("a message without an end".to_owned());
     }
     Ok(messages)
+}
+
+/// What can be told of words that are no message.
+pub(super) fn outline(words: &[u8]) -> String {
+    let text = String::from_utf8_lossy(words);
+    let line = text.trim().lines().next().unwrap_or_default();
+    let after = line.split_once("\"type\"").map(|(_, rest)| rest.trim_start_matches([' ', ':', '"']));
+    let known = ["info", "error", "debug", "setenv"];
+    match after.and_then(|after| known.into_iter().find(|word| after.starts_with(word))) {
+        Some(word) => format!("{} bytes of type `{word}`", line.len()),
+        None => format!("{} bytes", line.len()),
+    }
 }
 
 fn message(written: Written) -> Result<Message, String> {
@@ -64,9 +78,12 @@ fn message(written: Written) -> Result<Message, String> {
         "debug" => Ok(Message::Debug(message)),
         "setenv" => match message.split_once('=') {
             Some((key, value)) => Ok(Message::SetEnv(key.to_owned(), value.to_owned())),
-            None => Err(format!("`setenv` of `{message}`, which is not KEY=VALUE")),
+            None => Err(format!("`setenv` of {} bytes, which are not KEY=VALUE", message.len())),
         },
-        other => Err(format!("a message of type `{other}`; known are info, error, debug and setenv")),
+        other if other.len() < 20 && other.chars().all(|c| c.is_ascii_alphanumeric()) => {
+            Err(format!("a message of type `{other}`; known are info, error, debug and setenv"))
+        }
+        _ => Err("a message of a type that is not info, error, debug or setenv".to_owned()),
     }
 }
 
@@ -99,16 +116,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_is_quoted() {
+    fn what_is_no_message_is_outlined_and_never_quoted() {
         for (text, words) in [
-            ("hello\nworld", "`hello`"),
+            ("SECRET\nworld", "6 bytes, which is no message of a provider: it is no JSON"),
+            (r#""K=SECRET""#, "10 bytes, which is no message of a provider: it is no object"),
+            (r#"{"type":"setenv","message":["K=SECRET"]}"#, "40 bytes of type `setenv`"),
+            (
+                r#"{"type":"setenv","message":"K=SECRET}
+"#,
+                "37 bytes of type `setenv`",
+            ),
+            (r#"{"type":"SECRET or not","message":""}"#, "a type that is not"),
             (r#"{"type":"rawsetenv","message":"A=1"}"#, "`rawsetenv`"),
             (r#"{"message":"A=1"}"#, "type ``"),
-            (r#"{"type":"setenv","message":"A"}"#, "KEY=VALUE"),
-            ("[1]", "`[1]`"),
+            (r#"{"type":"setenv","message":"SECRET"}"#, "`setenv` of 6 bytes, which are not KEY=VALUE"),
+            ("[1]", "3 bytes"),
         ] {
             let error = take(&mut text.as_bytes().to_vec()).unwrap_err();
-            assert!(error.contains(words), "{error}");
+            assert!(error.contains(words) && !error.contains("SECRET"), "{error}");
         }
         assert!(take(&mut vec![b' '; LONGEST + 1]).is_err());
     }

@@ -154,10 +154,10 @@ impl Said<'_> {
                 self.take(message);
             }
             if !more {
-                let rest = String::from_utf8_lossy(&buffer);
-                return match rest.trim() {
-                    "" => Ok(()),
-                    rest => Err(wrong(format!("`{rest}`, which is half a message"))),
+                let rest = buffer.trim_ascii();
+                return match rest {
+                    [] => Ok(()),
+                    rest => Err(wrong(format!("{}, which is half a message", message::outline(rest)))),
                 };
             }
         }

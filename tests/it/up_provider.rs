@@ -177,7 +177,7 @@ fn what_goes_wrong_with_a_provider_is_said_and_undone() {
     for (answer, words) in [
         (r#"echo '{"type": "error", "message": "quota exceeded"}'; exit 1"#, "my-db: quota exceeded"),
         ("echo boom >&2; exit 7", "exited with 7: boom"),
-        ("echo hello", "`hello` is no message"),
+        ("echo hello", "5 bytes, which is no message"),
         (r#"echo '{"type": "what"}'"#, "type `what`"),
         (r#"printf '{"type": "info'"#, "half a message"),
     ] {
