@@ -2,8 +2,15 @@
 
 use std::{io, pin::Pin, sync::Arc, time::Duration};
 
-use futures::{StreamExt as _, future::BoxFuture, stream::BoxStream, stream::FuturesUnordered};
-use tokio::io::{AsyncRead, AsyncWrite};
+use futures::{
+    StreamExt as _,
+    future::BoxFuture,
+    stream::{self, BoxStream, FuturesUnordered},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
 
 use super::{
     Ended, Keep, RunError, UpRequest,
@@ -15,11 +22,13 @@ use crate::{
     event::{Aftermath, EventKind, Failure, ServiceState, Verdict},
     executor::{Heard, Run, give_files, post_start},
     plan::{ContainerRef, OneOffTarget},
-    project::{Replica, Service},
+    project::{Replica, Service, SignedDuration},
 };
 
 /// How long the engine may take to remove a container that has ended.
 const REMOVAL: Duration = Duration::from_secs(10);
+/// How long the engine lets a container take to stop where nothing else is said.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Signals that end most programs; one of them for the third time kills.
 const ENDING: [&str; 4] = ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"];
@@ -180,11 +189,15 @@ impl Running {
                 Err(error) => OneOffEnd::Lost(error.message),
             });
         };
-        let gestures = terminal.listen().map_err(|e| failed("signals cannot be listened to", &e))?;
+        let mut gestures = terminal.listen().map_err(|e| failed("signals cannot be listened to", &e))?;
         let request = AttachRequest { stdin: self.target.container.interactive, detach_keys };
-        let attached = self.engine.attach(id, &request).await?;
-        give_files(self.engine.as_ref(), &project, &self.service, id).await?;
-        self.engine.start(id).await?;
+        let begin = async {
+            let attached = self.engine.attach(id, &request).await?;
+            give_files(self.engine.as_ref(), &project, &self.service, id).await?;
+            self.engine.start(id).await.map(|()| attached)
+        };
+        let (attached, early) = unless_interrupted(begin, &mut gestures).await?;
+        let gestures = stream::iter(early).chain(gestures).boxed();
         self.show(run, ServiceState::Ready, "");
         let end = match terminal.open() {
             Ok(streams) => self.attend(run, attached, streams, gestures).await,
@@ -222,6 +235,8 @@ impl Running {
         let mut asides: FuturesUnordered<Aside> = FuturesUnordered::new();
         asides.push(self.hooks());
         let mut endings = 0;
+        let mut unread = std::pin::pin!(tokio::time::sleep(self.grace() + REMOVAL));
+        let mut stopped = false;
         while reading || code.is_none() {
             tokio::select! {
                 Some(gesture) = gestures.next() => {
@@ -238,8 +253,12 @@ impl Running {
                     reading = false;
                     match pumped {
                         Pumped::Ended => {}
-                        // Nobody reads what it writes: it ends at once, as a writer to a closed pipe does.
-                        Pumped::Unread => asides.push(self.pass_on(Gesture::Signal("SIGKILL"), 0)),
+                        // Nobody reads what it writes: it ends, as a writer to a closed pipe does.
+                        Pumped::Unread => {
+                            asides.push(self.stop());
+                            unread.as_mut().reset(Instant::now() + self.grace() + REMOVAL);
+                            stopped = true;
+                        }
                         Pumped::Broken(error) if code.is_none() => {
                             self.abandon().await;
                             return OneOffEnd::Lost(format!("the connection to it broke: {error}"));
@@ -259,6 +278,7 @@ impl Running {
                     Heard::Exited(exit) => code = Some(exit),
                     Heard::Gone => return OneOffEnd::Lost("it was removed before it ended".to_owned()),
                 },
+                () = &mut unread, if stopped => break,
                 Some(done) = asides.next() => {
                     if let Err(error) = done {
                         hook_failed = Some(error.message);
@@ -292,6 +312,22 @@ impl Running {
             }
             Ok(())
         })
+    }
+
+    /// Ends it as `stop` does. Whether that succeeds shows in its exit.
+    fn stop(&self) -> Aside {
+        let (engine, id) = (Arc::clone(&self.engine), self.container.id.clone());
+        Box::pin(async move {
+            if let Err(error) = engine.stop(&id, None).await {
+                tracing::debug!("it cannot be stopped: {error}");
+            }
+            Ok(())
+        })
+    }
+
+    /// How long it may take to stop.
+    fn grace(&self) -> Duration {
+        self.service.stop_grace_period.and_then(SignedDuration::positive).unwrap_or(GRACE)
     }
 
     /// The hooks after its start. One that a container has not lived to see has not failed.
@@ -328,6 +364,50 @@ impl Running {
     }
 }
 
+/// Waits for a container to be started, unless the user ends it first. What else was done meanwhile is for it.
+async fn unless_interrupted<T>(
+    begin: impl Future<Output = Result<T, EngineError>>,
+    gestures: &mut BoxStream<'static, Gesture>,
+) -> Result<(T, Vec<Gesture>), EngineError> {
+    let mut begin = std::pin::pin!(begin);
+    let mut early = Vec::new();
+    loop {
+        tokio::select! {
+            done = &mut begin => return done.map(|done| (done, early)),
+            Some(gesture) = gestures.next() => match gesture {
+                Gesture::Signal(name) if ENDING.contains(&name) => {
+                    let message = format!("ended by {name} before it was started");
+                    return Err(EngineError::new(crate::engine::EngineErrorKind::Failed, message));
+                }
+                other => early.push(other),
+            },
+        }
+    }
+}
+
 fn failed(what: &str, error: &io::Error) -> EngineError {
     EngineError::new(crate::engine::EngineErrorKind::Failed, format!("{what}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_done_before_the_start_is_kept_or_ends_it() {
+        let size = Gesture::Size(TerminalSize { rows: 1, columns: 2 });
+        let others = || vec![Gesture::Signal("SIGUSR1"), size];
+        let slow = || async {
+            for _ in 0..9 {
+                tokio::task::yield_now().await;
+            }
+            Ok(7)
+        };
+        let mut gestures = stream::iter(others()).chain(stream::pending()).boxed();
+        assert_eq!(unless_interrupted(slow(), &mut gestures).await, Ok((7, others())));
+        let mut gestures = stream::iter(others()).chain(stream::iter([Gesture::Signal("SIGTERM")])).boxed();
+        let never = std::future::pending::<Result<(), EngineError>>();
+        let error = unless_interrupted(never, &mut gestures).await.expect_err("ended");
+        assert_eq!(error.message, "ended by SIGTERM before it was started");
+    }
 }

@@ -135,6 +135,19 @@ fn signals_are_its_own_and_the_third_kills() {
 }
 
 #[test]
+fn one_that_nobody_reads_is_stopped_and_not_killed() {
+    let stack = Stack::new("rununread", YAML);
+    let flags =
+        "run -q -T --no-deps --name orch-rununread job --port 80 --log-every 50ms --log up --term-code 9";
+    let mut command = stack.orch(flags);
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut run = command.spawn().unwrap();
+    drop(run.stdout.take());
+    assert_eq!(run.wait().unwrap().code(), Some(9));
+    assert!(!stack.container("job").running);
+}
+
+#[test]
 fn interrupted_before_it_runs_what_was_started_for_it_goes() {
     let stack = Stack::new("runearly", &YAML.replace("--ready-after 300ms", "--ready-after never"));
     let mut run = stack.spawn("run job true");
