@@ -12,10 +12,11 @@ use super::{
 /// `up`.
 #[derive(Debug, Clone, Default, Args)]
 #[command(after_help = "\
-Without -d the logs of all containers are shown until Ctrl+C, which stops them in reverse order; a second
-Ctrl+C kills them.
+Without -d the logs of all containers are shown until Ctrl+C, which stops
+them in reverse order; a second Ctrl+C kills them.
 
--t is Compose's: how long a container may take to stop. How long the whole start may take is --start-timeout.
+-t is Compose's: how long a container may take to stop. How long the whole
+start may take is --start-timeout.
 
 Examples:
   docker orch up -d                      Return when everything is ready
@@ -83,7 +84,7 @@ pub struct UpArgs {
     #[arg(short = 'V', long)]
     pub renew_anon_volumes: bool,
     /// Create everything and start nothing
-    #[arg(long, conflicts_with_all = ["wait", "detach"])]
+    #[arg(long, conflicts_with = "wait")]
     pub no_start: bool,
     /// Leave out what the named services depend on
     #[arg(long)]

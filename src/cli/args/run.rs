@@ -11,23 +11,26 @@ use super::{OnFailureArg, UpArgs, parse_duration};
 #[command(
     override_usage = "docker orch run [OPTIONS] SERVICE [COMMAND] [ARGS...]",
     after_help = "\
-What the service depends on is started first, until it is ready, and goes on afterwards. The exit code is the
-container's own; where its program cannot be started 126 or 127, as with `docker run`. Flags stand before SERVICE,
-all that follows it is the command's; project flags such as -p and -f stand before `run`.
+Without COMMAND it is the service's own. What the service depends on is
+started first, until it is ready, and goes on afterwards. The exit code is the
+container's own; where its program cannot be started 126 or 127, as with
+`docker run`. Flags stand before SERVICE, all that follows it is the command's;
+project flags such as -p and -f stand before `run`.
 
-ctrl-p ctrl-q (or `detachKeys` of Docker's configuration) leaves a container with a terminal running. Without a
-terminal, signals are passed on to the container; the third Ctrl+C kills it.
+ctrl-p ctrl-q (or `detachKeys` of Docker's configuration) leaves a container
+with a terminal running. Without a terminal, signals are passed on to the
+container; the third Ctrl+C kills it.
 
 Examples:
-  docker orch run --rm web sh               A shell in a container like those of `web`
-  docker orch run --rm tests                Run the tests against their dependencies, and end as they did
-  pg_dump shop | docker orch run -T db psql Feed a program
-  docker orch run -d --name seed db seed.sh Leave it running"
+  docker orch run --rm web sh                A shell in one like those of `web`
+  docker orch run --rm tests                 Run the tests, and end as they did
+  pg_dump shop | docker orch run -T db psql  Feed a program
+  docker orch run -d --name seed db seed.sh  Leave it running"
 )]
 #[expect(clippy::struct_excessive_bools, reason = "one switch is one flag")]
 pub struct RunArgs {
     /// The service, the command and its arguments; without a command the service's own
-    #[arg(value_name = "SERVICE", required = true, trailing_var_arg = true)]
+    #[arg(value_name = "SERVICE", required = true, trailing_var_arg = true, hide = true)]
     pub words: Vec<String>,
 
     /// Leave the container running and print its ID
