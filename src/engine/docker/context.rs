@@ -35,7 +35,7 @@ pub struct ConnectOptions {
     /// `--config`, else `DOCKER_CONFIG`, else `~/.docker`.
     pub config_dir: PathBuf,
     /// The environment; read here: `DOCKER_HOST`, `DOCKER_CONTEXT`, `DOCKER_TLS`, `DOCKER_TLS_VERIFY`,
-    /// `DOCKER_CERT_PATH`, `DOCKER_API_VERSION`, `DOCKER_BUILDKIT`, `DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND`.
+    /// `DOCKER_CERT_PATH`, `DOCKER_API_VERSION`, `DOCKER_AUTH_CONFIG`, `DOCKER_BUILDKIT`, `DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND`.
     pub environment: BTreeMap<String, String>,
     /// How long a call may take that the engine answers at once unless it is in trouble; `None`: as we think right.
     pub limit: Option<Duration>,
@@ -237,6 +237,13 @@ fn stored_context(options: &ConnectOptions, name: &str) -> Result<Target, Engine
     let skip = endpoint.skip_tls_verify;
     let encrypted = skip || dir.join("ca.pem").is_file() || dir.join("cert.pem").is_file();
     let host = parse_host(&endpoint.host, encrypted)?;
+    if encrypted && !skip && !dir.join("ca.pem").is_file() {
+        return Err(invalid(format!(
+            "Docker context `{name}` has a certificate of its own and none to know the engine by: add it with \
+             `docker context update {name} --docker host={host},ca=CA.pem,cert=CERT.pem,key=KEY.pem` (or, to take \
+             whoever answers, `skip-tls-verify=true`)"
+        )));
+    }
     let tls = (encrypted && host.starts_with("tcp://")).then(|| Tls {
         ca: (!skip).then(|| dir.join("ca.pem")),
         cert: existing(dir.join("cert.pem")),
@@ -256,7 +263,10 @@ fn parse_host(text: &str, tls: bool) -> Result<String, EngineError> {
     match scheme {
         "unix" if address.is_empty() => Ok(DEFAULT_HOST.to_owned()),
         "unix" | "ssh" if !address.is_empty() => Ok(format!("{scheme}://{address}")),
-        "tcp" | "http" | "https" => {
+        "https" => Err(invalid(format!(
+            "`{text}` is no Docker host: for TLS write `tcp://{address}` with `--tlsverify` (or DOCKER_TLS_VERIFY=1)"
+        ))),
+        "tcp" | "http" => {
             let address = address.trim_end_matches('/');
             if address.starts_with('/') {
                 return Err(invalid(format!(
@@ -307,15 +317,18 @@ mod tests {
                 r#"{"Name":"loose","Endpoints":{"docker":{"Host":"tcp://box:2376","SkipTLSVerify":true}}}"#,
             ),
             ("empty", r#"{"Name":"empty","Endpoints":{}}"#),
+            ("unsure", r#"{"Name":"unsure","Endpoints":{"docker":{"Host":"tcp://box:2376"}}}"#),
         ] {
             let digest = format!("{:x}", Sha256::digest(name.as_bytes()));
             let meta_dir = dir.path().join("contexts/meta").join(&digest);
             fs::create_dir_all(&meta_dir).expect("a folder");
             fs::write(meta_dir.join("meta.json"), meta).expect("a file");
-            if name == "tls" {
+            if let Some((_, file)) =
+                [("tls", "ca.pem"), ("unsure", "cert.pem")].iter().find(|(n, _)| *n == name)
+            {
                 let tls_dir = dir.path().join("contexts/tls").join(&digest).join("docker");
                 fs::create_dir_all(&tls_dir).expect("a folder");
-                fs::write(tls_dir.join("ca.pem"), "").expect("a file");
+                fs::write(tls_dir.join(file), "").expect("a file");
             }
         }
         dir
@@ -373,6 +386,10 @@ mod tests {
         };
         assert!(message("nope").starts_with("there is no Docker context `nope` in DIR"));
         assert_eq!(message("empty"), "Docker context `empty` names no Docker endpoint");
+        assert!(
+            message("unsure")
+                .contains("`docker context update unsure --docker host=tcp://box:2376,ca=CA.pem")
+        );
         let mut both = options(&[]);
         both.context = Some("a".to_owned());
         both.host = Some("b".to_owned());
@@ -431,6 +448,7 @@ mod tests {
             ("npipe:////./pipe/docker_engine", None),
             ("/var/run/docker.sock", None),
             ("ftp://x", None),
+            ("https://box", None),
         ] {
             assert_eq!(parse_host(text, false).ok().as_deref(), wanted, "{text}");
         }
