@@ -20,7 +20,7 @@ use crate::{
 ///
 /// The files are wrong, the project cannot be planned, or the engine cannot be reached.
 pub(super) async fn run(invocation: &Invocation, args: &PlanArgs) -> Result<Exit, CliError> {
-    let project = up::project(invocation, &args.up)?;
+    let project = up::project(invocation, &args.up).await?;
     let mut options = UpOptions { offline: args.offline, ..up::options(invocation, &args.up) };
     let observed = if args.offline {
         Observed::default()

@@ -31,7 +31,7 @@ pub(super) async fn run(invocation: &Invocation, args: &RunArgs) -> Result<Exit,
     if args.quiet {
         invocation.display.progress = Some(Progress::Quiet);
     }
-    let mut project = up::project(&invocation, &args.up())?;
+    let mut project = up::project(&invocation, &args.up()).await?;
     let target = target(args, streams.interactive)?;
     if project.services.get(&target.service).is_some_and(|service| service.provider.is_some()) {
         let why = format!("`{}` comes from a provider: it has no container to run", target.service);

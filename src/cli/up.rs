@@ -38,7 +38,7 @@ use crate::{
 /// The files are wrong, or the engine cannot be reached.
 pub(super) async fn run(invocation: &Invocation, args: &UpArgs) -> Result<Exit, CliError> {
     refuse_left_out(args)?;
-    let project = project(invocation, args)?;
+    let project = project(invocation, args).await?;
     let engine = invocation.connect().await?;
     refuse(&project, engine.info())?;
     let warnings = unsupported(&project, engine.info());
@@ -97,10 +97,11 @@ pub(super) async fn run(invocation: &Invocation, args: &UpArgs) -> Result<Exit, 
 /// # Errors
 ///
 /// The files or the environment are wrong, or the command line names a service that they do not have.
-pub(super) fn project(invocation: &Invocation, args: &UpArgs) -> Result<Project, CliError> {
+pub(super) async fn project(invocation: &Invocation, args: &UpArgs) -> Result<Project, CliError> {
     let mut project = invocation.load(&invocation.load_options(&args.services))?;
     project.apply_default_platform();
-    hand_in_api_socket(&mut project, &invocation.connect_options().config_dir)
+    hand_in_api_socket(&mut project, &invocation.connect_options())
+        .await
         .map_err(|error| CliError::engine("failed to hand in the engine's socket", &error))?;
     for scale in &args.scale {
         let service = project.services.get_mut(&scale.service);

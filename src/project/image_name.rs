@@ -61,9 +61,9 @@ impl ImageName {
     }
 }
 
-/// The registry before a name that has none.
-fn with_registry(text: &str) -> String {
-    let (registry, rest) = match text.split_once('/') {
+/// The registry of an image, and its name there: what stands before the first `/` where only a host can stand there.
+pub fn registry_of(text: &str) -> (&str, &str) {
+    match text.split_once('/') {
         Some((first, rest))
             if first.contains(['.', ':'])
                 || first == "localhost"
@@ -72,7 +72,12 @@ fn with_registry(text: &str) -> String {
             (if first == "index.docker.io" { HUB } else { first }, rest)
         }
         _ => (HUB, text),
-    };
+    }
+}
+
+/// The registry before a name that has none.
+fn with_registry(text: &str) -> String {
+    let (registry, rest) = registry_of(text);
     let library = if registry == HUB && !rest.contains('/') { "library/" } else { "" };
     format!("{registry}/{library}{rest}")
 }

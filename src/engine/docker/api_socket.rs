@@ -1,12 +1,10 @@
 //! `use_api_socket`: the engine's socket and the registries' credentials in a container. The engine knows nothing of
 //! it: as in Compose it is a bind, a variable and an inline config, and as such part of the config hash.
 
-use std::path::Path;
-
 use serde::Serialize as _;
 use serde_json::{json, ser::PrettyFormatter};
 
-use super::credentials;
+use super::{context::ConnectOptions, credentials::Source};
 use crate::{
     engine::{EngineError, EngineErrorKind},
     project::{FileObject, FileReference, Project, Sensitive, ServiceMount},
@@ -24,11 +22,11 @@ const FOLDER: &str = "/run/secrets/docker";
 ///
 /// # Errors
 /// The credentials cannot be read.
-pub fn hand_in_api_socket(project: &mut Project, config_dir: &Path) -> Result<(), EngineError> {
+pub async fn hand_in_api_socket(project: &mut Project, options: &ConnectOptions) -> Result<(), EngineError> {
     if !project.services.values().any(|service| service.use_api_socket) {
         return Ok(());
     }
-    let content = configuration(config_dir)?;
+    let content = configuration(options).await?;
     let config = FileObject { captured: Some(Sensitive::new(content)), ..FileObject::default() };
     project.configs.insert(CONFIG.to_owned(), config);
     for service in project.services.values_mut().filter(|service| service.use_api_socket) {
@@ -52,14 +50,14 @@ pub fn hand_in_api_socket(project: &mut Project, config_dir: &Path) -> Result<()
 }
 
 /// A configuration of the Docker CLI with nothing but the credentials, laid out as the CLI does.
-fn configuration(config_dir: &Path) -> Result<String, EngineError> {
+async fn configuration(options: &ConnectOptions) -> Result<String, EngineError> {
     let cannot = |e: &dyn std::fmt::Display| {
         EngineError::new(
             EngineErrorKind::Denied,
             format!("cannot write the credentials for use_api_socket: {e}"),
         )
     };
-    let auths = json!({ "auths": credentials::all(config_dir)? });
+    let auths = json!({ "auths": Source::of(options).all().await? });
     let mut text = Vec::new();
     let formatter = PrettyFormatter::with_indent(b"\t");
     auths
@@ -76,8 +74,8 @@ mod tests {
         project::{Service, ServiceNetwork},
     };
 
-    #[test]
-    fn only_who_asks_gets_the_socket_and_it_is_hashed() {
+    #[tokio::test]
+    async fn only_who_asks_gets_the_socket_and_it_is_hashed() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let config = r#"{"auths":{"r:5000":{"auth":"bWU6cGFzcw=="}}}"#;
         std::fs::write(dir.path().join("config.json"), config).expect("a file");
@@ -93,7 +91,8 @@ mod tests {
             project.services.insert(name.to_owned(), service(name, asks));
         }
         let without = project.services["without"].clone();
-        hand_in_api_socket(&mut project, dir.path()).expect("handed in");
+        let options = ConnectOptions { config_dir: dir.path().to_owned(), ..ConnectOptions::default() };
+        hand_in_api_socket(&mut project, &options).await.expect("handed in");
         assert_eq!(project.services["without"], without);
         // The hash that Docker Compose 2.40.3 gave a container of this service.
         assert_eq!(

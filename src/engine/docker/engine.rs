@@ -1,6 +1,6 @@
 //! The verbs, each with its time limit.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use bollard::{
     Docker,
@@ -50,7 +50,7 @@ pub struct DockerEngine {
     limit: Duration,
     target: Target,
     proxies: Vec<(String, String)>,
-    config_dir: PathBuf,
+    credentials: credentials::Source,
     cli: build::Cli,
 }
 
@@ -69,7 +69,7 @@ impl DockerEngine {
             cli: build::Cli::new(options, &connection.target),
             target: connection.target,
             proxies: connection.proxies,
-            config_dir: options.config_dir.clone(),
+            credentials: credentials::Source::of(options),
         })
     }
 
@@ -279,7 +279,7 @@ impl Engine for DockerEngine {
 
     fn registry_digest<'a>(&'a self, reference: &'a str) -> EngineFuture<'a, String> {
         async move {
-            let credentials = credentials::of_image(&self.config_dir, reference).await?;
+            let credentials = self.credentials.of_image(reference).await?;
             image::registry_digest(&self.docker, reference, credentials, self.limit).await
         }
         .boxed()
@@ -292,7 +292,7 @@ impl Engine for DockerEngine {
         progress: ProgressFn,
     ) -> EngineFuture<'a, ()> {
         async move {
-            let credentials = credentials::of_image(&self.config_dir, reference).await?;
+            let credentials = self.credentials.of_image(reference).await?;
             image::pull(&self.docker, reference, platform, credentials, progress).await
         }
         .boxed()
