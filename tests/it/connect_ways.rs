@@ -3,9 +3,10 @@
 
 use std::{
     fs,
+    io::Write as _,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     sync::Arc,
 };
 
@@ -193,6 +194,23 @@ fn an_engine_behind_ssh_is_reached_as_the_docker_cli_does() {
 }
 
 #[test]
+fn the_end_of_input_crosses_ssh() {
+    let Some(socket) = socket() else { return };
+    let stack = Stack::new("sshinput", YAML);
+    let script = "while [ \"$1\" != -- ]; do shift; done\nshift 2\nunset DOCKER_CONTEXT\n";
+    let there = format!("DOCKER_HOST=unix://{} exec \"$@\"", socket.display());
+    let path = fake_ssh(&stack, &format!("{script}{there}"));
+    let mut command = stack.orch("run -q -T --rm web sh -c");
+    command.arg("cat /dev/stdin").env_remove("DOCKER_CONTEXT").stdin(Stdio::piped());
+    command.env("DOCKER_HOST", "ssh://far").env("PATH", &path);
+    let mut run = Running::spawn(command);
+    let mut input = run.input();
+    input.write_all(b"hello\n").unwrap();
+    drop(input);
+    assert_eq!(run.end().code(0).out, "hello\n");
+}
+
+#[test]
 fn what_ssh_says_is_told() {
     let stack = Stack::new("nossh", YAML);
     let path = fake_ssh(&stack, "echo 'ssh: Could not resolve hostname far' >&2; exit 255");
@@ -201,4 +219,18 @@ fn what_ssh_says_is_told() {
     })
     .code(3)
     .says(&["Could not resolve hostname far", "is it running at ssh://far?"]);
+    // It may be gone before anything is sent, or after: what it says is told every time.
+    for wait in ["", "read -r line; "] {
+        let path = fake_ssh(&stack, &format!("{wait}echo 'Host key verification failed.' >&2; exit 255"));
+        for _ in 0..5 {
+            look(&stack, &|command| {
+                command.env("DOCKER_HOST", "ssh://me@far").env("PATH", &path);
+            })
+            .code(3)
+            .says(&[
+                "Host key verification failed.",
+                "`ssh me@far docker version` must work without questions",
+            ]);
+        }
+    }
 }

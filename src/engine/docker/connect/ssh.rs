@@ -10,6 +10,7 @@ use std::{
 use bollard::Docker;
 use futures::FutureExt;
 use http::Uri;
+use percent_encoding::percent_decode_str;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
@@ -24,8 +25,9 @@ const QUOTED: usize = 2000;
 /// An engine at `ssh://[user@]host[:port][/socket]`.
 pub(super) fn connect(host: &str, limit: u64) -> Result<Docker, EngineError> {
     let arguments = arguments(host)?;
+    let destination = host.trim_start_matches("ssh://").split('/').next().unwrap_or_default().to_owned();
     let open = move || {
-        let dialled = Dialled::dial(&arguments);
+        let dialled = Dialled::dial(&arguments, &destination);
         async move { dialled.map(|dialled| -> Box<dyn Stream> { Box::new(dialled) }) }.boxed()
     };
     over(Box::new(open), limit).map_err(classify)
@@ -43,6 +45,11 @@ fn arguments(host: &str) -> Result<Vec<String>, EngineError> {
     if user.is_some_and(|user| user.contains(':')) {
         return Err(wrong("a password cannot be given"));
     }
+    let decoded = |text: &str| {
+        let text = percent_decode_str(text).decode_utf8().map_err(|_| wrong("it is not UTF-8"))?;
+        if text.contains('\0') { Err(wrong("it has a NUL")) } else { Ok(text.into_owned()) }
+    };
+    let user = user.map(decoded).transpose()?;
     if uri.query().is_some() {
         return Err(wrong("it has a query"));
     }
@@ -52,12 +59,15 @@ fn arguments(host: &str) -> Result<Vec<String>, EngineError> {
     }
     // There is no terminal for questions: they would wait for ever behind the display.
     let mut words = vec!["-o", "ConnectTimeout=30", "-o", "BatchMode=yes", "-T"];
-    words.extend(user.iter().flat_map(|user| ["-l", user]));
+    words.extend(user.iter().flat_map(|user| ["-l", user.as_str()]));
     let port = authority.port_u16().map(|port| port.to_string());
     words.extend(port.iter().flat_map(|port| ["-p", port.as_str()]));
     words.extend(["--", name, "docker"]);
     let socket = Some(uri.path()).filter(|path| !path.trim_matches('/').is_empty());
-    let socket = socket.map(|path| format!("--host=unix://{path}"));
+    let socket = socket.map(decoded).transpose()?;
+    // What follows the host is read by a shell over there.
+    let quoted = |path: String| shlex::try_quote(&path).map(|path| format!("--host=unix://{path}"));
+    let socket = socket.map(quoted).transpose().map_err(|_| wrong("it has a NUL"))?;
     words.extend(socket.as_deref());
     words.extend(["system", "dial-stdio"]);
     Ok(words.into_iter().map(str::to_owned).collect())
@@ -66,17 +76,20 @@ fn arguments(host: &str) -> Result<Vec<String>, EngineError> {
 /// A running `ssh`, whose input and output are the connection. It ends when it goes out of scope.
 struct Dialled {
     _child: Child,
-    stdin: ChildStdin,
+    /// `None`: nothing more is sent. Only closing the pipe tells the other side so.
+    stdin: Option<ChildStdin>,
     stdout: ChildStdout,
     stderr: ChildStderr,
     /// What it has said beside the connection.
     said: Vec<u8>,
     /// The engine has answered something.
     answered: bool,
+    /// `[user@]host`, as the user writes it.
+    destination: String,
 }
 
 impl Dialled {
-    fn dial(arguments: &[String]) -> io::Result<Self> {
+    fn dial(arguments: &[String], destination: &str) -> io::Result<Self> {
         let mut command = Command::new("ssh");
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Ctrl+C is ours: what has been started is ended over this connection.
@@ -88,7 +101,15 @@ impl Dialled {
         else {
             return Err(io::ErrorKind::NotConnected.into());
         };
-        Ok(Self { _child: child, stdin, stdout, stderr, said: Vec::new(), answered: false })
+        Ok(Self {
+            _child: child,
+            stdin: Some(stdin),
+            stdout,
+            stderr,
+            said: Vec::new(),
+            answered: false,
+            destination: destination.to_owned(),
+        })
     }
 
     /// Reads what `ssh` says to its end, and makes an error of it.
@@ -100,7 +121,11 @@ impl Dialled {
             if read.is_err() || buffer.filled().is_empty() || self.said.len() > QUOTED {
                 let said = String::from_utf8_lossy(&self.said);
                 let said = if said.trim().is_empty() { "it says nothing" } else { said.trim() };
-                let message = format!("ssh ended before the engine answered: {said}");
+                let message = format!(
+                    "ssh ended before the engine answered: {said}; `ssh {} docker version` must work without \
+                     questions: use ssh-agent",
+                    self.destination
+                );
                 return Poll::Ready(io::Error::new(io::ErrorKind::NotConnected, message));
             }
             self.said.extend_from_slice(buffer.filled());
@@ -131,15 +156,27 @@ impl AsyncWrite for Dialled {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stdin).poll_write(context, bytes)
+        let Some(stdin) = &mut self.stdin else {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        };
+        match ready!(Pin::new(stdin).poll_write(context, bytes)) {
+            // It has ended already: why is said beside the connection.
+            Err(_) if !self.answered => self.poll_reason(context).map(Err),
+            written => Poll::Ready(written),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stdin).poll_flush(context)
+        match &mut self.stdin {
+            Some(stdin) => Pin::new(stdin).poll_flush(context),
+            None => Poll::Ready(Ok(())),
+        }
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stdin).poll_shutdown(context)
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // tokio's own does nothing.
+        self.stdin = None;
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -156,6 +193,11 @@ mod tests {
             Ok("-l me -p 2222 -- box docker --host=unix:///run/d.sock system dial-stdio".to_owned())
         );
         assert_eq!(called("ssh://[::1]/"), Ok("-- ::1 docker system dial-stdio".to_owned()));
+        // A shell over there reads it.
+        assert_eq!(
+            called("ssh://a%40b@box/$(id);x%20y"),
+            Ok("-l a@b -- box docker --host=unix://'/$(id);x y' system dial-stdio".to_owned())
+        );
         for (host, why) in [
             ("ssh://me:secret@box", "a password cannot be given"),
             ("ssh://box?x=1", "it has a query"),

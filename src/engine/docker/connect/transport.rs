@@ -14,7 +14,10 @@ use hyper::{
     client::conn::http1::{SendRequest, handshake},
 };
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::oneshot,
+};
 
 /// A connection to an engine.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -63,10 +66,19 @@ where
         }
         let stream = (self.open)().await.map_err(|error| not_connected(&error))?;
         let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
-        // What breaks it is said to whoever waits for an answer.
-        tokio::spawn(async move { drop(connection.with_upgrades().await) });
-        let response = sender.send_request(request).await?;
-        Ok(self.keep(sender, response))
+        let (tell, told) = oneshot::channel();
+        tokio::spawn(async move {
+            if let Err(error) = connection.with_upgrades().await {
+                // Whoever waits for an answer is told; nobody else asks.
+                tell.send(error).ok();
+            }
+        });
+        match sender.send_request(request).await {
+            Ok(response) => Ok(self.keep(sender, response)),
+            // It broke before the request was looked at: only the connection knows why.
+            Err(canceled) if canceled.is_canceled() => Err(told.await.unwrap_or(canceled).into()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn idle(&self) -> Option<SendRequest<B>> {
