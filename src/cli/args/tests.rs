@@ -126,6 +126,8 @@ fn what_cannot_go_together_is_refused_with_code_2() {
     ] {
         assert_eq!(parse(line).map(|_| ()).unwrap_err().exit_code(), 2, "{line}");
     }
+    // Compose takes it, too.
+    assert!(parse("up -d --no-start").is_ok());
 }
 
 #[test]
