@@ -32,17 +32,17 @@ impl Answers {
 }
 
 impl Ask for Answers {
-    fn confirm<'a>(&'a self, question: &'a str) -> BoxFuture<'a, bool> {
+    fn confirm<'a>(&'a self, question: &'a str) -> BoxFuture<'a, Option<bool>> {
         match self {
-            Self::Yes => async { true }.boxed(),
-            Self::No => async { false }.boxed(),
+            Self::Yes => async { Some(true) }.boxed(),
+            Self::No => async { Some(false) }.boxed(),
             Self::User => ask(question).boxed(),
         }
     }
 }
 
-/// Anything but a clear yes is a no; so is Ctrl+C, which then ends the run.
-async fn ask(question: &str) -> bool {
+/// Anything but a clear yes is a no. Ctrl+C is no answer: it ends the run, and nothing more is asked.
+async fn ask(question: &str) -> Option<bool> {
     // Nobody is left to ask when standard error is closed.
     drop(write!(io::stderr(), "{question} [y/N] "));
     let (sender, answer) = oneshot::channel();
@@ -53,10 +53,10 @@ async fn ask(question: &str) -> bool {
         sender.send(read.is_ok() && is_yes(&line)).ok();
     });
     tokio::select! {
-        answer = answer => answer.unwrap_or(false),
+        answer = answer => Some(answer.unwrap_or(false)),
         _ = tokio::signal::ctrl_c() => {
             drop(writeln!(io::stderr()));
-            false
+            None
         }
     }
 }

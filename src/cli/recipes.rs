@@ -22,7 +22,9 @@ pub(super) fn recipes(
         Ok(file) => {
             let mut recipes = file.recipes();
             // What cannot be read is said by whoever makes a container of it.
-            recipes.take_contents(project, |path| fs::read(path).ok());
+            // A pipe would be emptied, or waited for without end.
+            let is_file = |path: &str| fs::metadata(path).is_ok_and(|found| found.is_file());
+            recipes.take_contents(project, |path| is_file(path).then(|| fs::read(path).ok()).flatten());
             Some((recipes, LedgerFile(file)))
         }
         Err(error) => {

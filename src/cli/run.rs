@@ -7,6 +7,7 @@ use super::{
     args::{Progress, RunArgs},
     console::{Console, parse_detach_keys},
     entry::print,
+    recipes::recipes,
     session::{Session, Shown},
     up,
 };
@@ -48,7 +49,11 @@ pub(super) async fn run(invocation: &Invocation, args: &RunArgs) -> Result<Exit,
     let warnings = unsupported(&project, engine.info());
     let shown = Shown { logs: LogStyle::default(), events: args.events.as_deref() };
     let on_failure = project.orch.on_failure;
+    let known = recipes(&invocation, &project, &engine.info().host);
     let (mut run, mut session) = Session::begin(&invocation, "run", Arc::new(project), engine, &shown)?;
+    if let Some((known, ledger)) = known {
+        run.set_recipes(known, Box::new(ledger));
+    }
     let request = UpRequest {
         options: UpOptions { one_off: Some(target), ..up::options(&invocation, &args.up()) },
         on_failure,
@@ -56,6 +61,8 @@ pub(super) async fn run(invocation: &Invocation, args: &RunArgs) -> Result<Exit,
         abort: AbortOn::Never,
         warnings,
         label: session.label.clone(),
+        // A container of its own never tells whose a provider's doing is.
+        first: false,
     };
     let keeper = session.keeper();
     let mut console = Console {

@@ -20,7 +20,9 @@ use crate::{
     engine::Engine,
     event::Sink,
     executor::{Run, Signals},
-    journal::{Bundle, Journal, RunFolder, SavedContainer, interrupted, retain, rfc3339, run_id, state_dir},
+    journal::{
+        Bundle, Journal, RunFolder, SavedContainer, interrupted, is_first, retain, rfc3339, run_id, state_dir,
+    },
     probe::Prober,
     project::Project,
     report::{JsonLines, LogStyle, ProgressMode, Reporter, RunView, Streams, SummaryOptions, summary},
@@ -41,6 +43,8 @@ pub(super) struct Session {
     /// Signals are not meant for the run any more.
     passed_on: Arc<AtomicBool>,
     folder: Option<RunFolder>,
+    /// No run of the project was recorded before.
+    pub(super) first: bool,
     display: crate::report::Display,
     again: String,
 }
@@ -72,13 +76,14 @@ impl Session {
         let name = project.name.clone();
         let mut run = Run::new(project, engine, prober, signals);
         run.set_tools(invocation.tools());
+        let first = state_dir(|name| invocation.env(name)).is_some_and(|state| is_first(&state, &name));
         let folder = journal(invocation, &name, &label.id, &mut run);
         if let Some(path) = shown.events {
             run.add_sink(events_file(path)?);
         }
         run.add_sink(Box::new(reporter.clone()));
         let (thread, again) = (Some(thread), invocation.again());
-        Ok((run, Self { label, reporter, thread, passed_on, folder, display, again }))
+        Ok((run, Self { label, reporter, thread, passed_on, folder, first, display, again }))
     }
 
     /// Where this run keeps what it removes.

@@ -63,6 +63,7 @@ pub(super) async fn run(invocation: &Invocation, args: &UpArgs) -> Result<Exit, 
         abort: abort(args),
         warnings,
         label: session.label.clone(),
+        first: session.first,
     };
     let follower = watch.then(|| {
         let (sender, receiver) = mpsc::unbounded_channel();

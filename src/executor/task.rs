@@ -320,7 +320,8 @@ impl StepTask {
             oneoff: one_off.cloned(),
         };
         let id = self.engine.create_container(&request).await?;
-        *recipe = self.recipes.recipe(&self.project, &resolved);
+        // A one-off container is compared with nothing.
+        *recipe = self.recipes.recipe(&self.project, &resolved).filter(|_| one_off.is_none());
         Ok(StepOutput::Created(ContainerRef { id, name: final_name }))
     }
 
@@ -377,7 +378,9 @@ impl StepTask {
         if self.again {
             self.engine.stop(&id, None).await?;
         }
-        let Some(service) = self.service(replica) else { return self.engine.start(&id).await };
+        // What is put back is as it was: it has its files, and the hooks of the files are for what takes its place.
+        let service = self.service(replica).filter(|_| self.step.cause != Cause::Undo);
+        let Some(service) = service else { return self.engine.start(&id).await };
         give_files(self.engine.as_ref(), &self.project, service, &id).await?;
         self.engine.start(&id).await?;
         post_start(self.engine.as_ref(), service, &id).await

@@ -44,6 +44,15 @@ impl RunFolder {
     }
 }
 
+/// Whether no run of a project is kept. What cannot be read may hold one.
+pub fn is_first(state: &Path, project: &str) -> bool {
+    let Ok(path) = project_dir(state, project) else { return false };
+    match fs::read_dir(path) {
+        Ok(entries) => entries.flatten().all(|entry| !entry.path().is_dir()),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
 /// The folder of a project.
 pub(super) fn project_dir(state: &Path, project: &str) -> io::Result<PathBuf> {
     check_name(project)?;
@@ -79,6 +88,14 @@ pub(super) fn open_private_file(path: &Path) -> io::Result<fs::File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_run_is_the_one_before_which_none_is_kept() {
+        let state = tempfile::tempdir().unwrap();
+        assert!(is_first(state.path(), "shop") && !is_first(state.path(), "../shop"));
+        RunFolder::create(state.path(), "shop", "1").unwrap();
+        assert!(!is_first(state.path(), "shop") && is_first(state.path(), "other"));
+    }
 
     #[test]
     fn the_state_folder_follows_the_xdg_rules() {

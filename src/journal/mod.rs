@@ -21,7 +21,7 @@ mod writer;
 
 pub use bundle::{Bundle, SavedContainer};
 pub use clock::{from_rfc3339, rfc3339, run_id};
-pub use folder::{RunFolder, state_dir};
+pub use folder::{RunFolder, is_first, state_dir};
 pub use interrupted::interrupted;
 pub use reader::{ReadEvents, read_events};
 pub use recipes::RecipeFile;

@@ -69,7 +69,11 @@ impl Recipes {
     /// Takes in what the project's secrets and configs contain now; `read` reads those that are files.
     pub fn take_contents(&mut self, project: &Project, read: impl Fn(&str) -> Option<Vec<u8>>) {
         self.contents.clear();
-        for (kind, key, object) in project.services.values().flat_map(|s| objects(project, s)) {
+        let used = project.services.values().flat_map(|s| objects(project, s));
+        // Each is read once, however many use it.
+        let used: BTreeMap<String, &FileObject> =
+            used.map(|(kind, key, object)| (content_name(kind, key), object)).collect();
+        for (name, object) in used {
             let content = match (&object.file, inline_content(object)) {
                 (Some(file), _) => read(file),
                 (None, Some(content)) => Some(content.as_bytes().to_vec()),
@@ -77,7 +81,7 @@ impl Recipes {
             };
             if let Some(content) = content {
                 let digest = self.digest(&content);
-                self.contents.insert(content_name(kind, key), digest);
+                self.contents.insert(name, digest);
             }
         }
     }

@@ -74,6 +74,16 @@ pub struct Step {
     pub phase: Phase,
 }
 
+impl Step {
+    /// Whether it takes away what runs, and only comes after what may fail before: to the order alone it owes its
+    /// predecessors.
+    pub fn is_held_back(&self) -> bool {
+        self.unit.is_none()
+            && matches!(self.cause, Cause::NetworkReplaced(_) | Cause::VolumeReplaced(_))
+            && matches!(self.action, Action::StopContainer { .. } | Action::RemoveContainer { .. })
+    }
+}
+
 /// When in a run a step is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {

@@ -130,6 +130,16 @@ impl Unwinding<'_> {
                 stops_of[index] = after;
             }
         }
+        // What no unit stands for ran on a network that was replaced: it, too, holds the new one.
+        let is_of_no_unit = |replica: &Replica| self.plan.units.iter().all(|u| u.service != replica.service);
+        for (replica, existing) in started.iter().filter(|(replica, _)| is_of_no_unit(replica)) {
+            let Some(container) = existing.clone() else { continue };
+            let after = last.get(replica).copied().into_iter().collect();
+            let action =
+                Action::StopContainer { replica: Some(replica.clone()), container, grace: self.grace };
+            let stop = self.step(action, after);
+            last.insert(replica.clone(), stop);
+        }
         for (replica, container) in self.done.created.clone() {
             let after = last.get(&replica).copied().into_iter().collect();
             let action =

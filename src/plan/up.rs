@@ -166,8 +166,8 @@ struct Builder<'a> {
     detached: BTreeMap<String, Detached>,
     /// Services whose containers go because of a volume: its name, and the steps that remove them.
     vacated: BTreeMap<String, (String, Vec<StepId>)>,
-    /// Those containers, by ID.
-    gone: BTreeSet<String>,
+    /// The steps that remove those containers, by ID.
+    gone: BTreeMap<String, StepId>,
     /// What becomes of each service's containers, in dependency order.
     services: IndexMap<String, Outcome>,
     warnings: Vec<String>,
@@ -187,7 +187,7 @@ struct Outcome {
     stops: Vec<StepId>,
 }
 
-/// A container that is on a network that is replaced.
+/// A container that is on a network that is replaced, or shares namespaces with one that is.
 #[derive(Debug)]
 struct Detached {
     container: Container,
@@ -195,6 +195,8 @@ struct Detached {
     stop: Option<StepId>,
     /// Steps after which it can be on its networks again, each with the network.
     networks: Vec<(StepId, String)>,
+    /// The network because of which it is stopped.
+    because: String,
 }
 
 /// The first container of a service.
@@ -220,7 +222,7 @@ impl<'a> Builder<'a> {
             images: BTreeMap::new(),
             detached: BTreeMap::new(),
             vacated: BTreeMap::new(),
-            gone: BTreeSet::new(),
+            gone: BTreeMap::new(),
             services: IndexMap::new(),
             warnings: Vec::new(),
             errors: Vec::new(),
@@ -249,6 +251,7 @@ impl<'a> Builder<'a> {
         self.restart_dependents();
         self.orphans();
         self.reconnect_the_rest();
+        self.stop_after_images();
         self.hold_data_back();
         Ok(self.plan())
     }
@@ -288,7 +291,10 @@ impl<'a> Builder<'a> {
     /// Containers of a service that are not one-off, by their place.
     fn containers_of(&self, service: &str, wanted: Place) -> Vec<&Container> {
         let of_service = |c: &&Container| {
-            c.service() == Some(service) && !c.is_oneoff() && place(c) == wanted && !self.gone.contains(&c.id)
+            c.service() == Some(service)
+                && !c.is_oneoff()
+                && place(c) == wanted
+                && !self.gone.contains_key(&c.id)
         };
         self.observed.containers.iter().filter(of_service).collect()
     }

@@ -191,23 +191,23 @@ fn what_is_left(text: &mut String, view: &RunView, finished: &RunFinished) {
 
 /// The one command to try next.
 fn next(text: &mut String, view: &RunView, finished: &RunFinished, options: &SummaryOptions) {
-    let called = if view.command == "run" { "run" } else { "up" };
+    let is_run = view.command == "run";
     let cyan = Style::new().fg_color(Some(AnsiColor::Cyan.into()));
     let command = &options.command;
     let root = finished.failures.first();
     let hint = match (finished.aftermath, root) {
         (Aftermath::Stuck, _) => format!("`{command} down` removes what is left"),
-        (Aftermath::Kept | Aftermath::Stopped, Some(failure)) => {
+        // What to type again is more than this knows: the service, and its command.
+        (Aftermath::RolledBack | Aftermath::TornDown, _) if is_run => return,
+        (Aftermath::Kept | Aftermath::Stopped, Some(failure)) if !is_run => {
             format!("`{command} logs {}` shows its whole log", failure.service)
         }
-        (Aftermath::Kept | Aftermath::Stopped, None) => format!("`{command} ps -a` shows what is there"),
+        (Aftermath::Kept | Aftermath::Stopped, _) => format!("`{command} ps -a` shows what is there"),
         (Aftermath::RolledBack | Aftermath::TornDown, Some(failure)) if failure.timed_out => {
-            format!("`{command} {called} --start-timeout 10m` gives it more time")
+            format!("`{command} up --start-timeout 10m` gives it more time")
         }
         (Aftermath::RolledBack | Aftermath::TornDown, _) => {
-            format!(
-                "`{command} {called} --on-failure keep` leaves the failed containers in place, to look at them"
-            )
+            format!("`{command} up --on-failure keep` leaves the failed containers in place, to look at them")
         }
     };
     line(text, &format!("  {cyan}try:{cyan:#} {hint}"));

@@ -127,26 +127,32 @@ pub async fn one_off(
     let end = match one_off.run(run, attention).await {
         Ok(end) => end,
         Err(error) => {
-            fail(&mut started, &one_off, &error);
-            one_off.show(run, ServiceState::Failed, &error.message);
-            return Ok((conclude(run, request, keep, started).await, OneOffEnd::Refused(error)));
+            fail(&mut started, &one_off, &error.message);
+            // Why is said at the end, with the failures.
+            one_off.show(run, ServiceState::Failed, "");
+            let left = one_off.discard().await;
+            return Ok((ended(run, started.driven, Aftermath::Kept, left), OneOffEnd::Refused(error)));
         }
     };
-    if let OneOffEnd::Exited(code) = end {
-        started.driven.outcome.exits.push((one_off.replica.clone(), code));
-        // Its code is its own affair: what it needed goes on, as with Compose.
-        started.driven.outcome.verdict = if code == 0 { Verdict::Succeeded } else { Verdict::Failed };
+    match &end {
+        OneOffEnd::Exited(code) => {
+            started.driven.outcome.exits.push((one_off.replica.clone(), *code));
+            // Its code is its own affair: what it needed goes on, as with Compose.
+            started.driven.outcome.verdict = if *code == 0 { Verdict::Succeeded } else { Verdict::Failed };
+        }
+        OneOffEnd::Lost(why) => fail(&mut started, &one_off, why),
+        OneOffEnd::NotRun | OneOffEnd::Refused(_) | OneOffEnd::LeftRunning(_) => {}
     }
     Ok((ended(run, started.driven, Aftermath::Kept, Vec::new()), end))
 }
 
-/// A start that the engine refused fails the run as any other.
-fn fail(started: &mut DrivenStart, one_off: &Running, error: &EngineError) {
+/// A container that was not started, or was lost, fails the run as any other.
+fn fail(started: &mut DrivenStart, one_off: &Running, reason: &str) {
     let outcome = &mut started.driven.outcome;
     outcome.verdict = Verdict::Failed;
     outcome.failures.push(Failure {
         service: one_off.target.service.clone(),
-        reason: error.message.clone(),
+        reason: reason.to_owned(),
         ..Failure::default()
     });
 }
@@ -342,6 +348,12 @@ impl Running {
                 _ => Ok(()),
             }
         })
+    }
+
+    /// Removes a container that was never started. What it needs goes on. What could not be removed.
+    async fn discard(&self) -> Vec<String> {
+        let removed = self.engine.remove(&self.container.id, true).await;
+        removed.err().map(|error| format!("{}: {error}", self.container.name)).into_iter().collect()
     }
 
     /// A container that goes when it ends must not stay because nobody is attached any more.

@@ -28,20 +28,22 @@ pub struct UpRequest {
     pub warnings: Vec<String>,
     /// Its name in the record.
     pub label: RunLabel,
+    /// No run of the project was recorded before: what providers make is made for this one.
+    pub first: bool,
 }
 
 /// Asks the user before anything is lost.
 pub trait Ask: Send + Sync {
-    /// Whether the user says yes.
-    fn confirm<'a>(&'a self, question: &'a str) -> BoxFuture<'a, bool>;
+    /// Whether the user says yes; `None`: the user says nothing, and wants the run to end.
+    fn confirm<'a>(&'a self, question: &'a str) -> BoxFuture<'a, Option<bool>>;
 }
 
 /// Nobody is there to say yes: nothing is lost.
 pub(super) struct Nobody;
 
 impl Ask for Nobody {
-    fn confirm<'a>(&'a self, _: &'a str) -> BoxFuture<'a, bool> {
-        Box::pin(std::future::ready(false))
+    fn confirm<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Option<bool>> {
+        Box::pin(std::future::ready(Some(false)))
     }
 }
 
@@ -91,7 +93,7 @@ pub(super) struct DrivenStart {
     supplied: Option<(Arc<Plan>, Done)>,
     /// Something of the project ran before.
     ran_before: bool,
-    /// The project had containers before.
+    /// The project had containers before, or may have had something else.
     was_there: bool,
 }
 
@@ -112,12 +114,14 @@ pub(super) async fn start(run: &mut Run, request: &UpRequest, ask: &dyn Ask) -> 
     for name in plan::drift(&project, &observed).volumes {
         let question =
             format!("volume `{name}` is not as the file says any more: replace it, and lose its data?");
-        if ask.confirm(&question).await {
-            options.replace_volumes.insert(name);
+        match ask.confirm(&question).await {
+            Some(true) => drop(options.replace_volumes.insert(name)),
+            Some(false) => {}
+            None => break,
         }
     }
     let ran_before = is_running(&observed);
-    let was_there = observed.containers.iter().any(|c| !c.is_oneoff());
+    let was_there = !request.first || !observed.containers.is_empty();
     let supply = plan::supply(&project, options.cores).map_err(RunError::Plan)?;
     options.unsupplied = supply.is_some();
     let mut plan = plan::up(&project, &observed, &options).map_err(RunError::Plan)?;
@@ -239,7 +243,7 @@ struct Start<'a> {
     driven: &'a Driven,
     /// What tools did before it.
     supplied: Option<&'a (Arc<Plan>, Done)>,
-    /// The project had containers before.
+    /// The project had containers before, or may have had something else.
     was_there: bool,
     /// Something of the project ran before.
     ran_before: bool,

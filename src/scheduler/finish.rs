@@ -129,12 +129,17 @@ impl Scheduler {
         }
     }
 
-    /// Moves the run on as a whole: to its end, if that has come. Whether there is more to look at.
-    pub(super) fn conclude(&mut self) -> bool {
+    /// Whether something has failed that fails the run.
+    pub(super) fn is_to_end(&self) -> bool {
         let fatal = (0u32..).zip(&self.units).any(|(n, u)| u.is_failed() && self.is_fatal(UnitId(n)));
         let broken = self.troubles.iter().any(|t| t.unit.is_none() && !t.left);
         // While the last steps are done nothing can be put back any more: a failure acts after them.
-        if (fatal || broken) && self.cancel.is_none() && self.course != Course::Committing {
+        (fatal || broken) && self.course != Course::Committing
+    }
+
+    /// Moves the run on as a whole: to its end, if that has come. Whether there is more to look at.
+    pub(super) fn conclude(&mut self) -> bool {
+        if self.is_to_end() && self.cancel.is_none() {
             self.cancel(CancelReason::Failure);
         }
         if self.cancel.is_some() {

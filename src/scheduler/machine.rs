@@ -290,7 +290,8 @@ impl Scheduler {
 
     /// Performs what may be performed, as far as there is room.
     fn perform(&mut self, now: Elapsed) {
-        if self.cancel.is_some() {
+        // What is about to end the run lets nothing more begin.
+        if self.cancel.is_some() || self.is_to_end() {
             return;
         }
         let candidates: Vec<StepId> = self.ready.iter().copied().collect();
@@ -363,10 +364,15 @@ impl Scheduler {
     /// A step is over: those that waited only for it may follow.
     pub(super) fn release(&mut self, id: StepId) {
         for dependent in self.steps[id.index()].dependents.clone() {
-            let run = &mut self.steps[dependent.index()];
-            run.waiting = run.waiting.saturating_sub(1);
-            self.queue(dependent);
+            self.hold_no_longer(dependent);
         }
+    }
+
+    /// One step less to wait for.
+    fn hold_no_longer(&mut self, id: StepId) {
+        let run = &mut self.steps[id.index()];
+        run.waiting = run.waiting.saturating_sub(1);
+        self.queue(id);
     }
 
     fn step_failed(&mut self, now: Elapsed, id: StepId, message: &str) {
@@ -418,6 +424,10 @@ impl Scheduler {
         let Some(own) = step.unit else { return };
         for dependent in self.steps[id.index()].dependents.clone() {
             let waits = &plan.steps[dependent.index()];
+            if waits.is_held_back() {
+                self.hold_no_longer(dependent);
+                continue;
+            }
             let (Some(unit), StepState::Blocked) = (waits.unit, self.steps[dependent.index()].state) else {
                 continue;
             };
@@ -427,9 +437,7 @@ impl Scheduler {
                 }
             } else if matches!(step.action, Action::StopContainer { .. }) {
                 // It was to be stopped first, for its own sake.
-                let run = &mut self.steps[dependent.index()];
-                run.waiting = run.waiting.saturating_sub(1);
-                self.queue(dependent);
+                self.hold_no_longer(dependent);
             } else {
                 let why = format!("`{}` failed", plan.units[own.index()].service);
                 self.break_unit(unit, Broken { because: Some(own), why });
@@ -442,8 +450,17 @@ impl Scheduler {
         let plan = Arc::clone(&self.plan);
         let mut any = false;
         let mut open = vec![id];
+        let mut seen = BTreeSet::new();
         while let Some(next) = open.pop() {
+            if !seen.insert(next) {
+                continue;
+            }
             for dependent in self.steps[next.index()].dependents.clone() {
+                // It only was to come later. A failure that matters ends the run before it begins.
+                if plan.steps[dependent.index()].is_held_back() {
+                    self.hold_no_longer(dependent);
+                    continue;
+                }
                 match (&plan.steps[dependent.index()].action, plan.steps[dependent.index()].unit) {
                     (Action::CreateContainer { replica, .. }, Some(unit)) => {
                         any = true;

@@ -90,9 +90,11 @@ impl Scheduler {
         let (replica, state, container) = match action {
             Action::StartContainer { replica, existing, .. } => {
                 let unit = self.plan.units.iter().position(|u| u.service == replica.service);
-                if let Some(index) = unit {
-                    let unit = UnitId(u32::try_from(index).expect("fewer than 2^32 units"));
-                    let place = self.place(unit, replica);
+                let unit = unit.map(|index| UnitId(u32::try_from(index).expect("fewer than 2^32 units")));
+                // A unit may stand for other containers of the service alone: for the one of a `run`.
+                if let Some((unit, place)) =
+                    unit.and_then(|unit| Some((unit, self.find_place(unit, replica)?)))
+                {
                     // One that was given up while the engine was at it stays given up.
                     if self.run_of(unit, place).life == Life::Starting {
                         self.come_up(now, unit, place);

@@ -162,7 +162,7 @@ async fn anonymous_volumes_move_on_unless_fresh_ones_are_asked_for() {
     assert_ne!(volume(&sim), first);
 }
 
-const NETWORKED: &str = "
+pub(crate) const NETWORKED: &str = "
 services:
   db: {image: db, networks: {back: {aliases: [store]}}}
   api: {image: api, networks: [back], depends_on: [db]}
@@ -173,7 +173,7 @@ networks:
 ";
 
 /// Requests that change something, as `verb subject`, from one on.
-fn asked(sim: &SimEngine, from: usize) -> Vec<String> {
+pub(crate) fn asked(sim: &SimEngine, from: usize) -> Vec<String> {
     let requests = sim.requests().split_off(from);
     requests.iter().filter(|r| r.verb.changes()).map(|r| format!("{} {}", r.verb, r.subject)).collect()
 }

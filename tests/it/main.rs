@@ -16,6 +16,7 @@ mod inspect_parity;
 mod probes;
 mod random;
 mod readiness;
+mod replacement;
 mod run_one_off;
 mod scenarios;
 mod support;

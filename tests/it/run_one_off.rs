@@ -100,15 +100,17 @@ fn a_failed_dependency_is_told_and_undone_and_nothing_is_run() {
 }
 
 #[test]
-fn a_program_that_is_not_there_ends_with_127_and_what_was_started_for_it_goes() {
+fn a_program_that_is_not_there_ends_with_127_and_what_was_started_for_it_stays() {
     let stack = Stack::new("runrefused", YAML);
     for flags in ["--rm", ""] {
         let ran = stack.run(&format!("run {flags} --entrypoint /nowhere job")).code(127);
-        assert!(ran.err.contains("no such file or directory"), "{}", ran.err);
-        stack.is_gone_but(&[]);
+        assert_eq!(ran.err.matches("no such file or directory").count(), 1, "{}", ran.err);
+        assert_eq!(stack.running_ids().len(), 1, "{}", ran.err);
     }
     stack.run("run --entrypoint /tmp job").code(126);
     stack.run("run nosuch").code(2);
+    assert_eq!(stack.running_ids().len(), 1);
+    stack.run("down").code(0);
     stack.is_gone_but(&[]);
 }
 

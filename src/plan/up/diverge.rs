@@ -34,12 +34,17 @@ pub fn resolve_references(
 
 /// Services whose first container another one must find there when it is created.
 pub fn references(service: &Service) -> Vec<String> {
-    let modes = [&service.network_mode, &service.ipc, &service.pid];
-    let shared = modes.into_iter().flatten().filter_map(|m| m.strip_prefix("service:").map(str::to_owned));
+    let shared = namespaces(service);
     let volumes = service.volumes_from.iter().filter(|f| !f.starts_with("container:"));
     let volumes = volumes.map(|f| f.split(':').next().unwrap_or(f).to_owned());
     let links = service.links.iter().map(|l| l.split(':').next().unwrap_or(l).to_owned());
     shared.chain(volumes).chain(links).collect()
+}
+
+/// Services whose namespaces a container shares.
+pub(super) fn namespaces(service: &Service) -> impl Iterator<Item = String> {
+    let modes = [&service.network_mode, &service.ipc, &service.pid];
+    modes.into_iter().flatten().filter_map(|mode| mode.strip_prefix("service:").map(str::to_owned))
 }
 
 impl Builder<'_> {

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Builder, Detached, graph};
+use super::{Builder, Detached, diverge::namespaces, graph};
 use crate::{
     diagnostic::Diagnostic,
     plan::{
@@ -124,6 +124,7 @@ impl Builder<'_> {
                 }
             }
         }
+        users.extend(sharers(self.project, self.observed, &users));
         // What the files do not have depends on what they have, if on anything.
         users.sort_by_key(|(c, _)| std::cmp::Reverse(place(c).unwrap_or(usize::MAX)));
         let mut stops_of: BTreeMap<String, Vec<StepId>> = BTreeMap::new();
@@ -142,7 +143,8 @@ impl Builder<'_> {
                 self.plain(action, Cause::NetworkReplaced(network.to_owned()), after, None)
             });
             stops_of.entry(service.to_owned()).or_default().extend(stop);
-            let detached = Detached { container: user.clone(), stop, networks: Vec::new() };
+            let because = network.to_owned();
+            let detached = Detached { container: user.clone(), stop, networks: Vec::new(), because };
             self.detached.insert(user.id.clone(), detached);
         }
     }
@@ -157,8 +159,9 @@ impl Builder<'_> {
         let (project, observed) = (self.project, self.observed);
         for name in drift(project, observed).volumes {
             if !self.options.replace_volumes.contains(&name) {
+                let how = if self.options.one_off.is_some() { "`up --yes`" } else { "`--yes`" };
                 self.warnings.push(format!(
-                    "volume `{name}` is not as the file says any more, and is kept: `--yes` replaces it, and its data \
+                    "volume `{name}` is not as the file says any more, and is kept: {how} replaces it, and its data \
                      is lost"
                 ));
                 continue;
@@ -172,7 +175,7 @@ impl Builder<'_> {
             let strangers: Vec<&str> = users.iter().filter(is_stranger).map(|c| c.name.as_str()).collect();
             if !strangers.is_empty() {
                 let message = format!("volume `{name}` cannot be replaced: used by {}", strangers.join(", "));
-                let help = "remove what uses it first, or answer no";
+                let help = "remove what uses it first, or keep the volume: answer no, or leave `--yes` out";
                 self.errors.push(Diagnostic::error("volume-in-use", message).help(help));
                 continue;
             }
@@ -192,6 +195,10 @@ impl Builder<'_> {
 
     /// Stops and removes a container that uses a volume; the last step.
     fn vacate(&mut self, user: &Container, volume: &str) -> StepId {
+        // It may use several of them.
+        if let Some(removed) = self.gone.get(&user.id) {
+            return *removed;
+        }
         let cause = Cause::VolumeReplaced(volume.to_owned());
         let mut after: Vec<StepId> = self.stopped_already(&user.id).into_iter().collect();
         if after.is_empty() && is_up(user.state) {
@@ -205,18 +212,39 @@ impl Builder<'_> {
         let action =
             Action::RemoveContainer { replica: replica(user), container: user.into(), volumes: false };
         let removed = self.plain(action, cause, after, None);
-        self.gone.insert(user.id.clone());
+        self.gone.insert(user.id.clone(), removed);
         let service = user.service().unwrap_or_default().to_owned();
         self.vacated.entry(service).or_insert_with(|| (volume.to_owned(), Vec::new())).1.push(removed);
         removed
     }
 
+    /// How many services stand between a container and one that shares nobody's namespaces.
+    fn depth(&self, container: &Container) -> usize {
+        let mut depth = 0;
+        let mut at = container.service().and_then(|s| definition(self.project, s));
+        // What shares in a circle is refused elsewhere.
+        while let Some(service) = at.filter(|_| depth < self.observed.containers.len()) {
+            let next = namespaces(service).next();
+            depth += usize::from(next.is_some());
+            at = next.and_then(|name| definition(self.project, &name));
+        }
+        depth
+    }
+
+    /// What runs on a network that is replaced runs on until the images are there.
+    pub(super) fn stop_after_images(&mut self) {
+        let is_image =
+            |step: &Step| matches!(step.action, Action::PullImage { .. } | Action::BuildImage { .. });
+        let steps = (0u32..).zip(&self.steps);
+        let images: Vec<StepId> = steps.filter(|(_, s)| is_image(s)).map(|(n, _)| StepId(n)).collect();
+        for step in self.steps.iter_mut().filter(|step| step.is_held_back()) {
+            step.after.extend(&images);
+        }
+    }
+
     /// Lets everything be made that can be made before anything goes that cannot be brought back.
     pub(super) fn hold_data_back(&mut self) {
-        let is_end = |step: &Step| {
-            matches!(step.cause, Cause::VolumeReplaced(_))
-                && matches!(step.action, Action::StopContainer { .. } | Action::RemoveContainer { .. })
-        };
+        let is_end = |step: &Step| matches!(step.cause, Cause::VolumeReplaced(_)) && step.is_held_back();
         let mut behind: Vec<bool> = self.steps.iter().map(is_end).collect();
         if !behind.contains(&true) {
             return;
@@ -264,16 +292,14 @@ impl Builder<'_> {
     pub(super) fn reconnect(&mut self, container: &str) -> Option<(Vec<StepId>, Option<Cause>)> {
         let detached = self.detached.remove(container)?;
         let user = detached.container;
-        let mut steps = Vec::new();
-        let mut cause = None;
+        let mut steps: Vec<StepId> = detached.stop.into_iter().collect();
         for (created, network) in detached.networks {
             let why = Cause::NetworkReplaced(network.clone());
             let action = reconnection(&user, &network, &self.observed.networks[&network].users);
             let after: Vec<StepId> = [created].into_iter().chain(detached.stop).collect();
-            steps.push(self.plain(action, why.clone(), after, None));
-            cause = cause.or(Some(why));
+            steps.push(self.plain(action, why, after, None));
         }
-        Some((steps, cause.filter(|_| detached.stop.is_some())))
+        Some((steps, detached.stop.map(|_| Cause::NetworkReplaced(detached.because))))
     }
 
     /// Containers that this plan is not about, and that were on a network that is replaced, go on as they were.
@@ -286,15 +312,68 @@ impl Builder<'_> {
                 _ => None,
             })
             .collect();
-        let rest: Vec<Container> = self.detached.values().map(|d| d.container.clone()).collect();
+        let mut rest: Vec<Container> = self.detached.values().map(|d| d.container.clone()).collect();
+        // Whose namespaces are shared comes before those that share them.
+        rest.sort_by_key(|container| self.depth(container));
         for container in rest.into_iter().filter(|c| !retired.contains(&c.id)) {
-            let Some((steps, cause)) = self.reconnect(&container.id) else { continue };
+            let Some((mut steps, cause)) = self.reconnect(&container.id) else { continue };
             let Some(cause) = cause else { continue };
+            let shared: Vec<String> = container
+                .service()
+                .and_then(|s| definition(self.project, s))
+                .into_iter()
+                .flat_map(namespaces)
+                .collect();
+            let is_owner = |c: &&Container| c.service().is_some_and(|s| shared.iter().any(|name| name == s));
+            if self.observed.containers.iter().filter(is_owner).any(|c| retired.contains(&c.id)) {
+                self.warnings.push(format!(
+                    "container `{}` is stopped: what it shares namespaces with is recreated; `up` recreates it too",
+                    container.name
+                ));
+                continue;
+            }
+            let owners = (0u32..).zip(&self.steps).filter(|(_, step)| {
+                matches!(&step.action, Action::StartContainer { replica, .. } if shared.contains(&replica.service))
+            });
+            steps.extend(owners.map(|(n, _)| StepId(n)));
             let replica = replica(&container).unwrap_or(Replica { service: String::new(), number: 0 });
             let existing = Some(ContainerRef::from(&container));
             let action = Action::StartContainer { replica, name: container.name.clone(), existing };
             self.plain(action, cause, steps, None);
         }
+    }
+}
+
+/// A service of the files, whether it is part of this run or not.
+fn definition<'a>(project: &'a Project, service: &str) -> Option<&'a Service> {
+    project.services.get(service).or_else(|| project.disabled_services.get(service))
+}
+
+/// What shares a namespace with one of these, and would stay in a dead one, each with the same network.
+fn sharers<'a>(
+    project: &'a Project,
+    observed: &'a Observed,
+    users: &[(&'a Container, &'a str)],
+) -> Vec<(&'a Container, &'a str)> {
+    let mut all = users.to_vec();
+    loop {
+        let stops_with = |c: &Container| {
+            let shared: Vec<String> = namespaces(definition(project, c.service()?)?).collect();
+            let is_owner = |owner: &Container| {
+                is_up(owner.state) && owner.service().is_some_and(|s| shared.iter().any(|name| name == s))
+            };
+            all.iter().find(|(owner, _)| is_owner(owner)).map(|(_, network)| *network)
+        };
+        let is_candidate = |c: &&Container| {
+            is_up(c.state) && !c.is_oneoff() && !all.iter().any(|(known, _)| known.id == c.id)
+        };
+        let candidates = observed.containers.iter().filter(is_candidate);
+        let more: Vec<(&Container, &str)> =
+            candidates.filter_map(|c| stops_with(c).map(|network| (c, network))).collect();
+        if more.is_empty() {
+            return all.split_off(users.len());
+        }
+        all.extend(more);
     }
 }
 

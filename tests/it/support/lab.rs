@@ -127,8 +127,8 @@ pub(crate) struct Asked {
 struct Answer(bool);
 
 impl Ask for Answer {
-    fn confirm<'a>(&'a self, _: &'a str) -> BoxFuture<'a, bool> {
-        async { self.0 }.boxed()
+    fn confirm<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Option<bool>> {
+        async { Some(self.0) }.boxed()
     }
 }
 
@@ -176,7 +176,8 @@ pub(crate) async fn up_as(sim: &SimEngine, yaml: &str, asked: &Asked) -> Option<
     let (events, kept) = <(Arc<Mutex<Vec<Event>>>, Arc<Mutex<Vec<KeptContainer>>>)>::default();
     run.add_sink(Box::new(Recorder(Arc::clone(&events))));
     let (options, watch, abort) = (asked.options.clone(), asked.watch, AbortOn::Never);
-    let request = UpRequest { options, on_failure, watch, abort, warnings: Vec::new(), label: label("up") };
+    let (warnings, label) = (Vec::new(), label("up"));
+    let request = UpRequest { options, on_failure, watch, abort, warnings, label, first: true };
     let keeper = Keeper(Arc::clone(&kept));
     let limit = Duration::from_millis(asked.killed_at.unwrap_or(3_600_000));
     let Ok(ended) = tokio::time::timeout(limit, up(&mut run, &request, &keeper, &Answer(asked.yes))).await
