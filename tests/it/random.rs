@@ -631,7 +631,7 @@ impl Looked<'_> {
             }
         }
         assert!(
-            finished.verdict != Verdict::Failed || !finished.failures.is_empty(),
+            finished.verdict != Verdict::Failed || !finished.failures.is_empty() || !finished.left.is_empty(),
             "no reason\n{}",
             story()
         );
