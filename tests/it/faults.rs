@@ -53,7 +53,7 @@ secrets: {token: {environment: TOKEN}}
 /// Of a call to the engine: far more than it takes, far less than anybody waits.
 const LIMIT: &str = "3s";
 /// At a time: the engine has addresses for some thirty networks.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 4;
 
 /// The same with new containers for `api` and `web`, of which `web` exits at once.
 fn failing() -> String {
