@@ -187,6 +187,8 @@ fn what_goes_wrong_with_a_provider_is_said_and_undone() {
             deeds(&stack).iter().filter_map(|call| call.split(' ').nth(3).map(str::to_owned)).collect();
         assert_eq!(verbs, ["up", "down"], "{answer}");
         stack.is_gone_but(&[]);
+        // Each is a first start: only what that brings up is taken down.
+        std::fs::remove_dir_all(stack.folder().join("state")).unwrap();
     }
     for (from, to, words) in [
         ("size: 3, ", "", "needs the option `size`"),
