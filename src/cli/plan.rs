@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use super::{
     CliError, Exit, Invocation,
     args::{Format, PlanArgs},
-    recipes::recipes,
+    fingerprints::fingerprints,
     up,
 };
 use crate::{
@@ -27,8 +27,8 @@ pub(super) async fn run(invocation: &Invocation, args: &PlanArgs) -> Result<Exit
     } else {
         let engine = invocation.connect().await?;
         up::refuse(&project, engine.info())?;
-        if let Some((known, _)) = recipes(invocation, &project, &engine.info().host) {
-            options.recipes = known;
+        if let Some((known, _)) = fingerprints(invocation, &project, &engine.info().host) {
+            options.fingerprints = known;
         }
         let observed = look(engine.as_ref(), &project).await;
         observed.map_err(|error| CliError::engine("failed to list what the engine has", &error))?

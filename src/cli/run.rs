@@ -7,7 +7,7 @@ use super::{
     args::{Progress, RunArgs},
     console::{Console, parse_detach_keys},
     entry::print,
-    recipes::recipes,
+    fingerprints::fingerprints,
     session::{Session, Shown},
     up,
 };
@@ -49,10 +49,10 @@ pub(super) async fn run(invocation: &Invocation, args: &RunArgs) -> Result<Exit,
     let warnings = unsupported(&project, engine.info());
     let shown = Shown { logs: LogStyle::default(), events: args.events.as_deref() };
     let on_failure = project.orch.on_failure;
-    let known = recipes(&invocation, &project, &engine.info().host);
+    let known = fingerprints(&invocation, &project, &engine.info().host);
     let (mut run, mut session) = Session::begin(&invocation, "run", Arc::new(project), engine, &shown)?;
     if let Some((known, ledger)) = known {
-        run.set_recipes(known, Box::new(ledger));
+        run.set_fingerprints(known, Box::new(ledger));
     }
     let request = UpRequest {
         options: UpOptions { one_off: Some(target), ..up::options(&invocation, &args.up()) },

@@ -13,8 +13,8 @@ use super::{
     CliError, Exit, Invocation,
     args::UpArgs,
     ask::Answers,
+    fingerprints::fingerprints,
     follow::Follow,
-    recipes::recipes,
     session::{Session, Shown},
     settings,
 };
@@ -25,7 +25,7 @@ use crate::{
         docker::{hand_in_api_socket, refused, unsupported},
     },
     executor::Quiet,
-    plan::{Recipes, Recreate, UpOptions},
+    plan::{Fingerprints, Recreate, UpOptions},
     project::Project,
     report::LogStyle,
     run::{AbortOn, UpRequest, up},
@@ -52,8 +52,8 @@ pub(super) async fn run(invocation: &Invocation, args: &UpArgs) -> Result<Exit, 
     let shown = Shown { logs, events: args.events.as_deref() };
     let (mut run, session) =
         Session::begin(invocation, "up", Arc::clone(&project), Arc::clone(&engine), &shown)?;
-    if let Some((known, ledger)) = recipes(invocation, &project, &engine.info().host) {
-        run.set_recipes(known, Box::new(ledger));
+    if let Some((known, ledger)) = fingerprints(invocation, &project, &engine.info().host) {
+        run.set_fingerprints(known, Box::new(ledger));
     }
     run.set_quiet(Quiet { pulls: args.quiet_pull, builds: args.quiet_build });
     let request = UpRequest {
@@ -157,7 +157,7 @@ pub(super) fn options(invocation: &Invocation, args: &UpArgs) -> UpOptions {
         unsupplied: false,
         now: i64::try_from(now).unwrap_or(i64::MAX),
         cores: cores(),
-        recipes: Recipes::default(),
+        fingerprints: Fingerprints::default(),
         replace_volumes: BTreeSet::new(),
     }
 }

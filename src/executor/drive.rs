@@ -259,7 +259,7 @@ impl Run {
             images: drive.images.clone(),
             again,
             progress: drive.progress.clone(),
-            recipes: Arc::clone(&self.recipes),
+            fingerprints: Arc::clone(&self.fingerprints),
             quiet: self.quiet,
             step,
         }
@@ -367,8 +367,8 @@ impl Run {
             let action = drive.plan.steps[step.index()].action.clone();
             drive.said.push((action, variables.clone()));
         }
-        if let (Ok(StepOutput::Created(container)), Some(recipe)) = (&done.result, &done.recipe) {
-            self.note_recipe(&container.id, recipe);
+        if let (Ok(StepOutput::Created(container)), Some(fingerprint)) = (&done.result, &done.fingerprint) {
+            self.note_fingerprint(&container.id, fingerprint);
         }
         if let (Ok(_), Action::StartContainer { replica, .. }) =
             (&done.result, &drive.plan.steps[step.index()].action)

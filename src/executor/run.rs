@@ -12,7 +12,7 @@ use super::{CancelRequest, watch::Watch};
 use crate::{
     engine::Engine,
     event::{Event, EventKind, Sink, StepAction},
-    plan::{ContainerDetail, ImageInfo, Observed, Recipe, Recipes},
+    plan::{ContainerDetail, Fingerprint, Fingerprints, ImageInfo, Observed},
     probe::Probe,
     project::{Project, Replica},
     time::Elapsed,
@@ -41,7 +41,7 @@ pub struct Run {
     /// Steps that a run before this one was killed in.
     interrupted: Vec<StepAction>,
     /// What is known of what containers were made from.
-    pub(super) recipes: Arc<Recipes>,
+    pub(super) fingerprints: Arc<Fingerprints>,
     ledger: Option<Box<dyn Ledger>>,
     pub(super) quiet: Quiet,
     began: Instant,
@@ -60,7 +60,7 @@ pub struct Quiet {
 /// Where it is noted what containers were made from.
 pub trait Ledger: Send {
     /// A container was made.
-    fn note(&mut self, container: &str, recipe: &Recipe);
+    fn note(&mut self, container: &str, fingerprint: &Fingerprint);
 
     /// These are all that there are.
     fn keep_only(&mut self, containers: &BTreeSet<String>);
@@ -97,7 +97,7 @@ impl Run {
             details: BTreeMap::new(),
             images: BTreeMap::new(),
             interrupted: Vec::new(),
-            recipes: Arc::default(),
+            fingerprints: Arc::default(),
             ledger: None,
             quiet: Quiet::default(),
             began: Instant::now(),
@@ -126,14 +126,14 @@ impl Run {
     }
 
     /// What is known of what containers were made from, and where more is noted.
-    pub fn set_recipes(&mut self, recipes: Recipes, ledger: Box<dyn Ledger>) {
-        self.recipes = Arc::new(recipes);
+    pub fn set_fingerprints(&mut self, fingerprints: Fingerprints, ledger: Box<dyn Ledger>) {
+        self.fingerprints = Arc::new(fingerprints);
         self.ledger = Some(ledger);
     }
 
     /// What is known of what containers were made from.
-    pub fn recipes(&self) -> &Recipes {
-        &self.recipes
+    pub fn fingerprints(&self) -> &Fingerprints {
+        &self.fingerprints
     }
 
     /// Tells nothing of the progress of these.
@@ -141,9 +141,9 @@ impl Run {
         self.quiet = quiet;
     }
 
-    pub(super) fn note_recipe(&mut self, container: &str, recipe: &Recipe) {
+    pub(super) fn note_fingerprint(&mut self, container: &str, fingerprint: &Fingerprint) {
         if let Some(ledger) = &mut self.ledger {
-            ledger.note(container, recipe);
+            ledger.note(container, fingerprint);
         }
     }
 

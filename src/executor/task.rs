@@ -17,8 +17,8 @@ use crate::{
     event::EventKind,
     health::ProbeResult,
     plan::{
-        Action, Cause, ContainerDetail, ContainerRef, ImageInfo, Observed, OneOff, ProviderVerb, Recipe,
-        Recipes, Step, network_hash, resolve_references, service_hash, volume_hash,
+        Action, Cause, ContainerDetail, ContainerRef, Fingerprint, Fingerprints, ImageInfo, Observed, OneOff,
+        ProviderVerb, Step, network_hash, resolve_references, service_hash, volume_hash,
     },
     probe::{Peer, Probe, Target},
     project::{Mapping, Project, Replica, Service},
@@ -44,8 +44,8 @@ pub(super) struct StepTask {
     /// Not the first try: what still runs is stopped first.
     pub(super) again: bool,
     pub(super) progress: mpsc::UnboundedSender<EventKind>,
-    /// What gives the recipe of a container that is created.
-    pub(super) recipes: Arc<Recipes>,
+    /// What gives the fingerprint of a container that is created.
+    pub(super) fingerprints: Arc<Fingerprints>,
     pub(super) quiet: Quiet,
 }
 
@@ -54,17 +54,17 @@ pub(super) struct StepDone {
     pub(super) result: Result<StepOutput, StepFailure>,
     pub(super) detail: Option<ContainerDetail>,
     /// What the container was made from that it created.
-    pub(super) recipe: Option<Recipe>,
+    pub(super) fingerprint: Option<Fingerprint>,
 }
 
 impl StepTask {
     pub(super) async fn perform(self) -> StepDone {
         let mut detail = None;
-        let mut recipe = None;
+        let mut fingerprint = None;
         if let Action::CallProvider { .. } | Action::SetUpModel { .. } = &self.step.action {
-            return StepDone { result: self.ask_tool().await, detail, recipe };
+            return StepDone { result: self.ask_tool().await, detail, fingerprint };
         }
-        let result = match self.ask_once_more(&mut recipe).await {
+        let result = match self.ask_once_more(&mut fingerprint).await {
             Ok(output) => {
                 if let (Action::StartContainer { .. }, Some(container)) = (&self.step.action, self.target()) {
                     // Where it is, for the probes that follow; they ask again if this fails.
@@ -77,12 +77,12 @@ impl StepTask {
                 Err(StepFailure { message: error.message, kind })
             }
         };
-        StepDone { result, detail, recipe }
+        StepDone { result, detail, fingerprint }
     }
 
     /// What an earlier try did, whose answer was lost, is done.
-    async fn ask_once_more(&self, recipe: &mut Option<Recipe>) -> Result<StepOutput, EngineError> {
-        match self.ask(recipe).await {
+    async fn ask_once_more(&self, fingerprint: &mut Option<Fingerprint>) -> Result<StepOutput, EngineError> {
+        match self.ask(fingerprint).await {
             Err(error) if self.again && self.is_done(&error).await => Ok(StepOutput::Done),
             other => other,
         }
@@ -110,7 +110,7 @@ impl StepTask {
         }
     }
 
-    async fn ask(&self, recipe: &mut Option<Recipe>) -> Result<StepOutput, EngineError> {
+    async fn ask(&self, fingerprint: &mut Option<Fingerprint>) -> Result<StepOutput, EngineError> {
         let engine = &self.engine;
         match &self.step.action {
             Action::CreateNetwork { key, .. } => {
@@ -144,7 +144,7 @@ impl StepTask {
             Action::CreateContainer { replica, name, replaces, renew_volumes, one_off } => {
                 let inherits = if *renew_volumes { None } else { replaces.as_ref() };
                 let replaces = (replaces.is_some(), inherits);
-                return self.create(replica, name, replaces, one_off.as_ref(), recipe).await;
+                return self.create(replica, name, replaces, one_off.as_ref(), fingerprint).await;
             }
             Action::StartContainer { replica, .. } => self.start(replica).await?,
             Action::StopContainer { replica, container, grace } => {
@@ -291,7 +291,7 @@ impl StepTask {
         name: &str,
         (replaces, inherits): (bool, Option<&ContainerRef>),
         one_off: Option<&OneOff>,
-        recipe: &mut Option<Recipe>,
+        fingerprint: &mut Option<Fingerprint>,
     ) -> Result<StepOutput, EngineError> {
         let service = &self.project.services[replica.service.as_str()];
         let container_of = |name: &str| {
@@ -321,7 +321,7 @@ impl StepTask {
         };
         let id = self.engine.create_container(&request).await?;
         // A one-off container is compared with nothing.
-        *recipe = self.recipes.recipe(&self.project, &resolved).filter(|_| one_off.is_none());
+        *fingerprint = self.fingerprints.fingerprint(&self.project, &resolved).filter(|_| one_off.is_none());
         Ok(StepOutput::Created(ContainerRef { id, name: final_name }))
     }
 

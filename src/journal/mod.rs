@@ -1,29 +1,29 @@
 //! What stays of a run: one folder with its events, and what was saved of containers before they were removed.
 //!
 //! *Owns* the state folder, the append-only file of events and its reader, bundles of logs, health results and
-//! inspect output with secrets masked, how many runs are kept, and the file of what containers were made from. *Must not know* the engine, or what is shown to
-//! anybody.
+//! inspect output with secrets masked, how many runs are kept, and the file of containers' fingerprints. *Must not
+//! know* the engine, or what is shown to anybody.
 //!
 //! ```text
 //! $XDG_STATE_HOME/docker-orch/<project>/<run>/events.jsonl
 //!                                             containers/<name>/{log.txt,health.json,inspect.json}
-//!                                       recipes.jsonl
+//!                                       fingerprints.jsonl
 //! ```
 
 mod bundle;
 mod clock;
+mod fingerprints;
 mod folder;
 mod interrupted;
 mod reader;
-mod recipes;
 mod retention;
 mod writer;
 
 pub use bundle::{Bundle, SavedContainer};
 pub use clock::{from_rfc3339, rfc3339, run_id};
+pub use fingerprints::FingerprintFile;
 pub use folder::{RunFolder, is_first, state_dir};
 pub use interrupted::interrupted;
 pub use reader::{ReadEvents, read_events};
-pub use recipes::RecipeFile;
 pub use retention::{KEPT_RUNS, retain};
 pub use writer::Journal;

@@ -1,19 +1,19 @@
 //! What will be done, and why.
 //!
 //! *Owns* the snapshot of the engine ([`Observed`]), config hashes, what containers were made from
-//! ([`Recipes`]), the [`Plan`] and every way to make one: [`up()`], [`supply()`], [`down()`], [`stop`], [`start`], [`restart`], [`kill`], and [`unwind()`], which undoes what another
-//! plan has done.
+//! ([`Fingerprints`]), the [`Plan`] and every way to make one: [`up()`], [`supply()`], [`down()`], [`stop`],
+//! [`start`], [`restart`], [`kill`], and [`unwind()`], which undoes what another plan has done.
 //! Plans are values: they can be printed, compared, and executed by anything that has an engine.
 //!
 //! *Must not know* async code, bollard, progress.
 
 mod down;
+mod fingerprint;
 mod graph;
 mod hash;
 mod names;
 mod observed;
 mod one_off;
-mod recipe;
 mod render;
 mod step;
 mod supply;
@@ -22,12 +22,12 @@ mod unwind;
 mod up;
 
 pub use down::*;
+pub use fingerprint::*;
 pub use graph::*;
 pub use hash::*;
 pub use names::*;
 pub use observed::*;
 pub use one_off::*;
-pub use recipe::*;
 pub use render::{plan_json, plan_text};
 pub use step::*;
 pub use supply::*;

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use indexmap::IndexMap;
 
 use super::{
-    Action, Cause, Container, ContainerRef, Observed, OneOffTarget, Phase, Place, Plan, Recipes, Step,
+    Action, Cause, Container, ContainerRef, Fingerprints, Observed, OneOffTarget, Phase, Place, Plan, Step,
     StepId, Unit, UnitId, graph, place,
     unit::{self, UnitIds},
 };
@@ -62,7 +62,7 @@ pub struct UpOptions {
     /// Cores of the machine, for how much is done at once.
     pub cores: usize,
     /// What is known of what containers were made from.
-    pub recipes: Recipes,
+    pub fingerprints: Fingerprints,
     /// Volumes, by name on the engine, that may be replaced where they are not as the files say.
     pub replace_volumes: BTreeSet<String>,
 }
@@ -87,7 +87,7 @@ impl Default for UpOptions {
             unsupplied: false,
             now: 0,
             cores: 2,
-            recipes: Recipes::default(),
+            fingerprints: Fingerprints::default(),
             replace_volumes: BTreeSet::new(),
         }
     }

@@ -109,7 +109,7 @@ pub(super) async fn start(run: &mut Run, request: &UpRequest, ask: &dyn Ask) -> 
         Ok(()) => {}
     }
     let mut observed = observe(run).await?;
-    options.recipes = run.recipes().clone();
+    options.fingerprints = run.fingerprints().clone();
     run.forget_gone(&observed);
     for name in plan::drift(&project, &observed).volumes {
         let question =

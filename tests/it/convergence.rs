@@ -30,7 +30,7 @@ async fn up(sim: &SimEngine, shelf: &Shelf, yaml: &str) -> Ran {
 }
 
 async fn up_with(sim: &SimEngine, shelf: &Shelf, yaml: &str, options: UpOptions) -> Ran {
-    let asked = Asked { recipes: Some(shelf.clone()), options, ..Asked::default() };
+    let asked = Asked { fingerprints: Some(shelf.clone()), options, ..Asked::default() };
     up_as(sim, yaml, &asked).await.expect("nobody kills it").expect("a beginning")
 }
 
@@ -329,7 +329,7 @@ async fn a_changed_volume_is_kept_unless_the_user_says_yes() {
     assert!(warned(&ran, "volume `p_data` is not as the file says any more, and is kept"));
     assert_eq!((ids(&sim), asked(&sim, from)), (before, vec![]));
     let changed = changed.replace("image: web", "image: web2");
-    let yes = || Asked { recipes: Some(shelf.clone()), yes: true, ..Asked::default() };
+    let yes = || Asked { fingerprints: Some(shelf.clone()), yes: true, ..Asked::default() };
     let ran = up_as(&sim, &changed, &yes()).await.expect("nobody kills it").expect("a beginning");
     assert_eq!(ran.ended.finished.verdict, Verdict::Succeeded, "{}", sim.record());
     assert!(warned(&ran, "its data is lost"));
@@ -357,7 +357,7 @@ async fn what_fails_before_the_data_goes_loses_nothing() {
     let before = ids(&sim);
     sim.add_fault(Fault::on(Verb::Create, Effect::Fail(Kind::Failed)).nth(1));
     let changed = DATA.replace("v: '1'", "v: '2'").replace("image: web", "image: web2");
-    let asked_for = Asked { recipes: Some(shelf.clone()), yes: true, ..Asked::default() };
+    let asked_for = Asked { fingerprints: Some(shelf.clone()), yes: true, ..Asked::default() };
     let from = sim.requests().len();
     let ran = up_as(&sim, &changed, &asked_for).await.expect("nobody kills it").expect("a beginning");
     assert_eq!(ran.ended.finished.aftermath, Aftermath::RolledBack);

@@ -401,7 +401,7 @@ async fn check(world: World) {
     let (old, new) = (version(&world, false), version(&world, true));
     let (old_yaml, new_yaml) = (yaml(&world, &old, false), yaml(&world, &new, true));
     let shelf = Some(Shelf::default());
-    let remembering = || Asked { recipes: shelf.clone(), ..Asked::default() };
+    let remembering = || Asked { fingerprints: shelf.clone(), ..Asked::default() };
     if new.is_empty() || old.is_empty() {
         return;
     }

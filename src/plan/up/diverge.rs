@@ -73,7 +73,7 @@ impl Builder<'_> {
         if known && container.compose_label("config-hash") != Some(&service_hash(&resolved)) {
             return Some(Cause::ConfigChanged(self.changes(service, &resolved, container)));
         }
-        let contents = self.options.recipes.content_changes(&container.id, self.project, service);
+        let contents = self.options.fingerprints.content_changes(&container.id, self.project, service);
         if !contents.is_empty() {
             return Some(Cause::ConfigChanged(contents));
         }
@@ -91,14 +91,14 @@ impl Builder<'_> {
 
     /// What in a definition is another than what the container was made from; empty where that is not known.
     fn changes(&self, service: &Service, resolved: &Service, container: &Container) -> Vec<String> {
-        let recipes = &self.options.recipes;
-        let Some(mut changes) = recipes.changes(&container.id, self.project, resolved) else {
+        let fingerprints = &self.options.fingerprints;
+        let Some(mut changes) = fingerprints.changes(&container.id, self.project, resolved) else {
             // The list tells the image that was asked for, unless its name was taken over by another one.
             let image = self.project.image_name(service);
             let named = !container.image.starts_with("sha256:") && container.image != image;
             return if named { vec!["image".to_owned()] } else { Vec::new() };
         };
-        changes.extend(recipes.content_changes(&container.id, self.project, service));
+        changes.extend(fingerprints.content_changes(&container.id, self.project, service));
         changes
     }
 

@@ -15,7 +15,7 @@ use docker_orch::{
     event::{Event, EventKind, Sink},
     executor::{CancelRequest, Ledger, Run},
     health::ProbeResult,
-    plan::{EndOptions, Recipe, Recipes, UpOptions},
+    plan::{EndOptions, Fingerprint, Fingerprints, UpOptions},
     probe::{Probe, Prober, Target},
     project::{Check, ProbeSpec, Project},
     run::{AbortOn, Ask, Ended, Ending, Keep, KeptContainer, RunError, RunLabel, UpRequest, end, up},
@@ -121,7 +121,7 @@ pub(crate) struct Asked {
     /// Every question is answered with yes.
     pub(crate) yes: bool,
     /// What is known of what containers were made from, from one `up` to the next.
-    pub(crate) recipes: Option<Shelf>,
+    pub(crate) fingerprints: Option<Shelf>,
 }
 
 struct Answer(bool);
@@ -132,19 +132,19 @@ impl Ask for Answer {
     }
 }
 
-/// Where recipes are kept.
+/// Where fingerprints are kept.
 #[derive(Clone, Default)]
-pub(crate) struct Shelf(Arc<Mutex<BTreeMap<String, Recipe>>>);
+pub(crate) struct Shelf(Arc<Mutex<BTreeMap<String, Fingerprint>>>);
 
 impl Shelf {
     /// What is known, and what the project's secrets and configs contain now.
-    fn recipes(&self, project: &Project) -> Recipes {
-        let mut recipes = Recipes::new("salt");
-        for (container, recipe) in self.0.lock().unwrap().iter() {
-            recipes.insert(container.clone(), recipe.clone());
+    fn fingerprints(&self, project: &Project) -> Fingerprints {
+        let mut fingerprints = Fingerprints::new("salt");
+        for (container, fingerprint) in self.0.lock().unwrap().iter() {
+            fingerprints.insert(container.clone(), fingerprint.clone());
         }
-        recipes.take_contents(project, |_| None);
-        recipes
+        fingerprints.take_contents(project, |_| None);
+        fingerprints
     }
 
     /// Containers that are known.
@@ -154,8 +154,8 @@ impl Shelf {
 }
 
 impl Ledger for Shelf {
-    fn note(&mut self, container: &str, recipe: &Recipe) {
-        self.0.lock().unwrap().insert(container.to_owned(), recipe.clone());
+    fn note(&mut self, container: &str, fingerprint: &Fingerprint) {
+        self.0.lock().unwrap().insert(container.to_owned(), fingerprint.clone());
     }
 
     fn keep_only(&mut self, containers: &BTreeSet<String>) {
@@ -168,10 +168,10 @@ pub(crate) async fn up_as(sim: &SimEngine, yaml: &str, asked: &Asked) -> Option<
     let project = Arc::new(project(yaml));
     let began = tokio::time::Instant::now();
     let on_failure = project.orch.on_failure;
-    let known = asked.recipes.clone().map(|shelf| (shelf.recipes(&project), shelf));
+    let known = asked.fingerprints.clone().map(|shelf| (shelf.fingerprints(&project), shelf));
     let mut run = lab_run(sim, project, &asked.cancels);
-    if let Some((recipes, shelf)) = known {
-        run.set_recipes(recipes, Box::new(shelf));
+    if let Some((fingerprints, shelf)) = known {
+        run.set_fingerprints(fingerprints, Box::new(shelf));
     }
     let (events, kept) = <(Arc<Mutex<Vec<Event>>>, Arc<Mutex<Vec<KeptContainer>>>)>::default();
     run.add_sink(Box::new(Recorder(Arc::clone(&events))));

@@ -1,7 +1,7 @@
-//! Recipes: what a container was made from, kept so that a change can be named.
+//! Fingerprints: what containers were made from, as digests, kept so that a change can be named.
 //!
-//! A config hash tells that a definition changed; a recipe tells what in it. The names of attributes stand in it in
-//! clear, every value as a digest that only who has the project's salt can compare. It also has digests of the
+//! A config hash tells that a definition changed; a fingerprint tells what in it. The names of attributes stand in
+//! it in clear, every value as a digest that only who has the project's salt can compare. It also has digests of the
 //! contents of secrets and configs, which are no part of the hash.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use crate::project::{FileObject, Project, Service};
 
 /// What one container was made from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Recipe {
+pub struct Fingerprint {
     /// What its config hash is about, with a digest for every value.
     model: Value,
     /// Digests of the contents of its secrets and configs, by [`content_name`].
@@ -26,9 +26,9 @@ pub struct Recipe {
 ///
 /// Without a salt nothing is known and nothing can be noted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Recipes {
+pub struct Fingerprints {
     salt: String,
-    of: BTreeMap<String, Recipe>,
+    of: BTreeMap<String, Fingerprint>,
     contents: BTreeMap<String, String>,
 }
 
@@ -55,15 +55,15 @@ fn objects<'a>(
     })
 }
 
-impl Recipes {
+impl Fingerprints {
     /// Nothing known yet; `salt` is the project's own, and nobody else's.
     pub fn new(salt: impl Into<String>) -> Self {
         Self { salt: salt.into(), ..Self::default() }
     }
 
     /// Notes what a container was made from.
-    pub fn insert(&mut self, container: impl Into<String>, recipe: Recipe) {
-        self.of.insert(container.into(), recipe);
+    pub fn insert(&mut self, container: impl Into<String>, fingerprint: Fingerprint) {
+        self.of.insert(container.into(), fingerprint);
     }
 
     /// Takes in what the project's secrets and configs contain now; `read` reads those that are files.
@@ -87,7 +87,7 @@ impl Recipes {
     }
 
     /// What a container of a service would be made from, its references resolved.
-    pub fn recipe(&self, project: &Project, service: &Service) -> Option<Recipe> {
+    pub fn fingerprint(&self, project: &Project, service: &Service) -> Option<Fingerprint> {
         if self.salt.is_empty() {
             return None;
         }
@@ -95,13 +95,13 @@ impl Recipes {
         self.hide(&mut model);
         let names = objects(project, service).map(|(kind, key, _)| content_name(kind, key));
         let contents = names.filter_map(|name| Some((name.clone(), self.contents.get(&name)?.clone())));
-        Some(Recipe { model, contents: contents.collect() })
+        Some(Fingerprint { model, contents: contents.collect() })
     }
 
     /// Names what is different in a container from what a new one would be made from: `environment.LOG_LEVEL`,
     /// `ports[1].published`. `None` where it is not known what the container was made from.
     pub fn changes(&self, container: &str, project: &Project, service: &Service) -> Option<Vec<String>> {
-        let (old, new) = (self.of.get(container)?, self.recipe(project, service)?);
+        let (old, new) = (self.of.get(container)?, self.fingerprint(project, service)?);
         let mut changes = Vec::new();
         differences(&old.model, &new.model, "", &mut changes);
         Some(changes)
@@ -218,12 +218,12 @@ mod tests {
 
     /// The changes from one service to another, and the text of what was kept of the first.
     fn changes(old: &Service, new: &Service) -> (Vec<String>, String) {
-        let mut recipes = Recipes::new("salt");
+        let mut fingerprints = Fingerprints::new("salt");
         let project = project("hush");
-        let recipe = recipes.recipe(&project, old).unwrap();
-        let text = serde_json::to_string(&recipe).unwrap();
-        recipes.insert("c1", recipe);
-        (recipes.changes("c1", &project, new).unwrap(), text)
+        let fingerprint = fingerprints.fingerprint(&project, old).unwrap();
+        let text = serde_json::to_string(&fingerprint).unwrap();
+        fingerprints.insert("c1", fingerprint);
+        (fingerprints.changes("c1", &project, new).unwrap(), text)
     }
 
     #[test]
@@ -274,24 +274,24 @@ mod tests {
             secrets: vec![FileReference { source: Some("key".to_owned()), ..FileReference::default() }],
             ..Service::default()
         };
-        let mut recipes = Recipes::new("salt");
+        let mut fingerprints = Fingerprints::new("salt");
         let (before, after) = (project("old"), project("new"));
-        recipes.take_contents(&before, |_| None);
+        fingerprints.take_contents(&before, |_| None);
         // Only what services use is looked at.
-        assert_eq!(recipes.recipe(&before, &service).unwrap().contents.len(), 0);
+        assert_eq!(fingerprints.fingerprint(&before, &service).unwrap().contents.len(), 0);
         let of = |content: &str| {
             let mut project = project(content);
             project.services.insert("web".to_owned(), service.clone());
             project
         };
         let (before, after) = (of("old"), Project { name: after.name, ..of("new") });
-        recipes.take_contents(&before, |_| None);
-        let recipe = recipes.recipe(&before, &service).unwrap();
-        recipes.insert("c1", recipe);
-        assert_eq!(recipes.content_changes("c1", &before, &service), Vec::<String>::new());
-        recipes.take_contents(&after, |_| None);
-        assert_eq!(recipes.content_changes("c1", &after, &service), ["secret key: content"]);
-        assert_eq!(recipes.content_changes("c2", &after, &service), Vec::<String>::new());
+        fingerprints.take_contents(&before, |_| None);
+        let fingerprint = fingerprints.fingerprint(&before, &service).unwrap();
+        fingerprints.insert("c1", fingerprint);
+        assert_eq!(fingerprints.content_changes("c1", &before, &service), Vec::<String>::new());
+        fingerprints.take_contents(&after, |_| None);
+        assert_eq!(fingerprints.content_changes("c1", &after, &service), ["secret key: content"]);
+        assert_eq!(fingerprints.content_changes("c2", &after, &service), Vec::<String>::new());
     }
 
     #[test]
@@ -301,18 +301,18 @@ mod tests {
         project.secrets = IndexMap::from([("key".to_owned(), file)]);
         project.services.insert("web".to_owned(), service(&[]));
         let service = &project.services["web"];
-        let mut recipes = Recipes::new("salt");
-        recipes.take_contents(&project, |path| (path == "/f").then(|| b"old".to_vec()));
-        let recipe = recipes.recipe(&project, service).unwrap();
-        recipes.insert("c1", recipe);
-        recipes.take_contents(&project, |_| None);
-        assert_eq!(recipes.content_changes("c1", &project, service), Vec::<String>::new());
-        recipes.take_contents(&project, |_| Some(b"new".to_vec()));
-        assert_eq!(recipes.content_changes("c1", &project, service), ["secret key: content"]);
+        let mut fingerprints = Fingerprints::new("salt");
+        fingerprints.take_contents(&project, |path| (path == "/f").then(|| b"old".to_vec()));
+        let fingerprint = fingerprints.fingerprint(&project, service).unwrap();
+        fingerprints.insert("c1", fingerprint);
+        fingerprints.take_contents(&project, |_| None);
+        assert_eq!(fingerprints.content_changes("c1", &project, service), Vec::<String>::new());
+        fingerprints.take_contents(&project, |_| Some(b"new".to_vec()));
+        assert_eq!(fingerprints.content_changes("c1", &project, service), ["secret key: content"]);
     }
 
     #[test]
     fn without_a_salt_nothing_is_known() {
-        assert_eq!(Recipes::default().recipe(&project("x"), &service(&[])), None);
+        assert_eq!(Fingerprints::default().fingerprint(&project("x"), &service(&[])), None);
     }
 }

@@ -14,11 +14,11 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::folder::{make_private_dir, open_private_file, project_dir};
-use crate::plan::{Recipe, Recipes};
+use crate::plan::{Fingerprint, Fingerprints};
 
-/// The file of a project's recipes.
+/// The file of a project's fingerprints.
 #[derive(Debug)]
-pub struct RecipeFile {
+pub struct FingerprintFile {
     path: PathBuf,
     /// The engine that is talked to: another one's containers are not gone because this one does not have them.
     engine: String,
@@ -30,7 +30,7 @@ pub struct RecipeFile {
 struct Entry {
     engine: String,
     container: String,
-    recipe: Recipe,
+    fingerprint: Fingerprint,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,14 +40,14 @@ enum Line {
     Entry(Entry),
 }
 
-impl RecipeFile {
+impl FingerprintFile {
     /// Reads a project's file. Nothing is written before the first container is made.
     ///
     /// # Errors
     ///
     /// The file cannot be read, or the machine gives no random numbers for a salt.
     pub fn open(state: &Path, project: &str, engine: &str) -> io::Result<Self> {
-        let path = project_dir(state, project)?.join("recipes.jsonl");
+        let path = project_dir(state, project)?.join("fingerprints.jsonl");
         let text = match fs::read(&path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -68,12 +68,12 @@ impl RecipeFile {
     }
 
     /// What is known.
-    pub fn recipes(&self) -> Recipes {
-        let mut recipes = Recipes::new(self.salt.clone());
+    pub fn fingerprints(&self) -> Fingerprints {
+        let mut fingerprints = Fingerprints::new(self.salt.clone());
         for entry in &self.entries {
-            recipes.insert(entry.container.clone(), entry.recipe.clone());
+            fingerprints.insert(entry.container.clone(), entry.fingerprint.clone());
         }
-        recipes
+        fingerprints
     }
 
     /// Adds a container.
@@ -81,9 +81,12 @@ impl RecipeFile {
     /// # Errors
     ///
     /// The file cannot be written.
-    pub fn note(&mut self, container: &str, recipe: &Recipe) -> io::Result<()> {
-        let entry =
-            Entry { engine: self.engine.clone(), container: container.to_owned(), recipe: recipe.clone() };
+    pub fn note(&mut self, container: &str, fingerprint: &Fingerprint) -> io::Result<()> {
+        let entry = Entry {
+            engine: self.engine.clone(),
+            container: container.to_owned(),
+            fingerprint: fingerprint.clone(),
+        };
         self.entries.push(entry.clone());
         if !self.path.is_file() {
             return self.write();
@@ -142,24 +145,24 @@ mod tests {
     use super::*;
     use crate::project::{Project, Service};
 
-    fn recipe(file: &RecipeFile, image: &str) -> Recipe {
+    fn fingerprint(file: &FingerprintFile, image: &str) -> Fingerprint {
         let service = Service { image: Some(image.to_owned()), ..Service::default() };
-        file.recipes().recipe(&Project::default(), &service).unwrap()
+        file.fingerprints().fingerprint(&Project::default(), &service).unwrap()
     }
 
     #[test]
     fn what_is_noted_is_read_again_and_is_the_users_alone() {
         let state = tempfile::tempdir().unwrap();
-        let open = |engine| RecipeFile::open(state.path(), "shop", engine).unwrap();
+        let open = |engine| FingerprintFile::open(state.path(), "shop", engine).unwrap();
         let mut file = open("a");
         assert!(!state.path().join("shop").exists(), "nothing is written by looking");
-        let (one, two) = (recipe(&file, "web:1"), recipe(&file, "web:2"));
+        let (one, two) = (fingerprint(&file, "web:1"), fingerprint(&file, "web:2"));
         file.note("c1", &one).unwrap();
         file.note("c2", &two).unwrap();
         open("b").note("c3", &one).unwrap();
         assert_eq!(open("a").entries.len(), 3);
-        assert_eq!(recipe(&open("a"), "web:1"), one, "the salt stays");
-        let path = state.path().join("shop/recipes.jsonl");
+        assert_eq!(fingerprint(&open("a"), "web:1"), one, "the salt stays");
+        let path = state.path().join("shop/fingerprints.jsonl");
         let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
         assert_eq!(mode & 0o777, 0o600);
         assert!(!fs::read_to_string(&path).unwrap().contains("web:1"));
@@ -172,16 +175,16 @@ mod tests {
     #[test]
     fn a_torn_line_and_a_missing_salt_are_no_fault() {
         let state = tempfile::tempdir().unwrap();
-        let open = || RecipeFile::open(state.path(), "shop", "a").unwrap();
+        let open = || FingerprintFile::open(state.path(), "shop", "a").unwrap();
         let mut file = open();
-        let one = recipe(&file, "web:1");
+        let one = fingerprint(&file, "web:1");
         file.note("c1", &one).unwrap();
-        let path = state.path().join("shop/recipes.jsonl");
+        let path = state.path().join("shop/fingerprints.jsonl");
         let text = fs::read_to_string(&path).unwrap();
         fs::write(&path, format!("{text}{{\"engine\":\"a\",\"conta")).unwrap();
         assert_eq!(open().entries.len(), 1);
         fs::write(&path, text.lines().nth(1).unwrap()).unwrap();
         assert_eq!(open().entries, []);
-        assert!(RecipeFile::open(state.path(), "../x", "a").is_err());
+        assert!(FingerprintFile::open(state.path(), "../x", "a").is_err());
     }
 }

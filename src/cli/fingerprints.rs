@@ -5,27 +5,27 @@ use std::{collections::BTreeSet, fs};
 use super::Invocation;
 use crate::{
     executor::Ledger,
-    journal::{RecipeFile, state_dir},
-    plan::{Recipe, Recipes},
+    journal::{FingerprintFile, state_dir},
+    plan::{Fingerprint, Fingerprints},
     project::Project,
 };
 
 /// What is known of a project's containers on the engine at `host`, and where more is noted; `None` where nothing can
 /// be kept: then a change is seen all the same, but not named.
-pub(super) fn recipes(
+pub(super) fn fingerprints(
     invocation: &Invocation,
     project: &Project,
     host: &str,
-) -> Option<(Recipes, LedgerFile)> {
+) -> Option<(Fingerprints, LedgerFile)> {
     let state = state_dir(|name| invocation.env(name))?;
-    match RecipeFile::open(&state, &project.name, host) {
+    match FingerprintFile::open(&state, &project.name, host) {
         Ok(file) => {
-            let mut recipes = file.recipes();
+            let mut fingerprints = file.fingerprints();
             // What cannot be read is said by whoever makes a container of it.
             // A pipe would be emptied, or waited for without end.
             let is_file = |path: &str| fs::metadata(path).is_ok_and(|found| found.is_file());
-            recipes.take_contents(project, |path| is_file(path).then(|| fs::read(path).ok()).flatten());
-            Some((recipes, LedgerFile(file)))
+            fingerprints.take_contents(project, |path| is_file(path).then(|| fs::read(path).ok()).flatten());
+            Some((fingerprints, LedgerFile(file)))
         }
         Err(error) => {
             tracing::debug!("what containers were made from is not known: {error}");
@@ -35,11 +35,11 @@ pub(super) fn recipes(
 }
 
 /// Notes into the file. A run goes on without it.
-pub(super) struct LedgerFile(RecipeFile);
+pub(super) struct LedgerFile(FingerprintFile);
 
 impl Ledger for LedgerFile {
-    fn note(&mut self, container: &str, recipe: &Recipe) {
-        if let Err(error) = self.0.note(container, recipe) {
+    fn note(&mut self, container: &str, fingerprint: &Fingerprint) {
+        if let Err(error) = self.0.note(container, fingerprint) {
             tracing::debug!("what {container} was made from cannot be noted: {error}");
         }
     }
