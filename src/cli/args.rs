@@ -15,7 +15,7 @@ pub use lifecycle::*;
 pub use run::*;
 pub use values::*;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -120,6 +120,9 @@ pub struct ProjectFlags {
     /// Pull and build at most this many images at once; -1: no limit
     #[arg(long, value_name = "N", global = true, allow_negative_numbers = true)]
     pub parallel: Option<i64>,
+    /// Wait this long for another command that is changing the project [default: 30s] [env: `DOCKER_ORCH_LOCK_TIMEOUT`]
+    #[arg(long, value_name = "DURATION", global = true, value_parser = parse_duration)]
+    pub lock_timeout: Option<Duration>,
     /// Show what would be done, and do nothing
     #[arg(long, global = true)]
     pub dry_run: bool,

@@ -24,6 +24,7 @@ mod health;
 mod images;
 mod invocation;
 mod load;
+mod lock;
 mod logs;
 mod plan;
 mod plugin;

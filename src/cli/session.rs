@@ -9,22 +9,23 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use futures::{StreamExt as _, stream};
 use tokio::sync::mpsc;
 
-use super::{CliError, ErrorKind, Exit, Invocation};
+use super::{
+    CliError, ErrorKind, Exit, Invocation,
+    lock::{self, FileLock},
+};
 use crate::{
     engine::Engine,
     event::Sink,
     executor::{Run, Signals},
-    journal::{
-        Bundle, Journal, RunFolder, SavedContainer, interrupted, is_first, retain, rfc3339, run_id, state_dir,
-    },
+    journal::{Bundle, Journal, RunFolder, SavedContainer, is_first, retain, rfc3339, run_id, state_dir},
     probe::Prober,
-    project::Project,
+    project::{Project, go_duration},
     report::{JsonLines, LogStyle, ProgressMode, Reporter, RunView, Streams, SummaryOptions, summary},
     run::{Ended, Keep, KeptContainer, RunError, RunLabel},
 };
@@ -70,11 +71,16 @@ impl Session {
         let (reporter, thread) =
             Reporter::spawn(display.report(Box::new(terminal_size)), streams, shown.logs)
                 .map_err(|e| CliError::failed("failed to start").caused_by(&e))?;
+        let patience = lock::patience(invocation)?;
         let passed_on = Arc::new(AtomicBool::new(false));
         let signals = signals(invocation, Arc::clone(&passed_on))?;
         let prober = Arc::new(Prober::new(Arc::clone(&engine)));
         let name = project.name.clone();
+        let lock = FileLock::new(invocation, &name, &engine.info().host, command);
         let mut run = Run::new(project, engine, prober, signals);
+        if let Some(lock) = lock {
+            run.set_lock(Box::new(lock), patience);
+        }
         run.set_tools(invocation.tools());
         let first = state_dir(|name| invocation.env(name)).is_some_and(|state| is_first(&state, &name));
         let folder = journal(invocation, &name, &label.id, &mut run);
@@ -117,6 +123,11 @@ impl Session {
     pub(super) fn end(self, ended: Result<Ended, RunError>) -> Result<Exit, CliError> {
         self.reporter.finish();
         let view = self.thread.and_then(|thread| thread.join().ok()).unwrap_or_default();
+        if let (Err(_), Some(folder)) = (&ended, &self.folder)
+            && let Err(error) = folder.discard_unused()
+        {
+            tracing::debug!("{} cannot be removed: {error}", folder.path().display());
+        }
         let ended = ended.map_err(run_error)?;
         if !matches!(self.display.progress, ProgressMode::Json) {
             let quiet = self.display.progress == ProgressMode::Quiet && ended.finished.failures.is_empty();
@@ -198,7 +209,6 @@ fn give_up(again: &str) -> ! {
 /// The record of a run. A run without one goes on, and says so.
 fn journal(invocation: &Invocation, project: &str, id: &str, run: &mut Run) -> Option<RunFolder> {
     let state = state_dir(|name| invocation.env(name))?;
-    run.set_interrupted(interrupted(&state, project));
     let made = RunFolder::create(&state, project, id).and_then(|folder| {
         run.add_sink(Box::new(Journal::create(&folder)?));
         Ok(folder)
@@ -255,6 +265,14 @@ fn run_error(error: RunError) -> CliError {
         RunError::Plan(diagnostics) => {
             let sources = crate::diagnostic::SourceMap::default();
             CliError::files(crate::diagnostic::render_all(&diagnostics, &sources, false))
+        }
+        RunError::Busy { holder, waited } => {
+            let waited = match waited.as_secs() {
+                0 => String::new(),
+                _ => format!(", and goes on after {}", go_duration(Duration::from_secs(waited.as_secs()))),
+            };
+            CliError::new(ErrorKind::TimedOut, format!("{holder} is changing the project{waited}"))
+                .hint("`--lock-timeout 5m` waits longer; nothing was changed by this command")
         }
     }
 }

@@ -4,13 +4,22 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::project::Replica;
+use crate::project::{Replica, go_duration};
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum EventKind {
-    /// A run begins. Always the first event.
+    /// Another command is changing the project: this one waits for it. May come before the run begins.
+    Waiting {
+        /// The other one.
+        #[serde(flatten)]
+        holder: Holder,
+        /// It is not waited for any longer.
+        #[serde(with = "seconds")]
+        at_most: Duration,
+    },
+    /// A run begins. Always the first event, but for [`EventKind::Waiting`].
     RunStarted(RunStarted),
     /// A wave's services may start.
     WaveOpened {
@@ -197,6 +206,27 @@ impl EventKind {
     /// Whether a reader that cannot keep up may lose it.
     pub fn is_droppable(&self) -> bool {
         matches!(self, Self::Probed { .. } | Self::Progress { .. } | Self::StageMoved { .. })
+    }
+}
+
+/// A command that has a project's lock. All zero where it has not said who it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// `up`, `down`, …
+    pub command: String,
+    /// Its process.
+    pub pid: u32,
+    /// For how long it has had it, in whole seconds.
+    #[serde(with = "seconds")]
+    pub held: Duration,
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.pid {
+            0 => f.write_str("another command"),
+            pid => write!(f, "`docker orch {}` (PID {pid}, for {})", self.command, go_duration(self.held)),
+        }
     }
 }
 

@@ -88,7 +88,10 @@ impl Run {
     }
 
     /// Waits for something that changes nothing.
-    async fn unless_ended<T>(&mut self, something: impl Future<Output = T>) -> Result<T, AskError> {
+    pub(super) async fn unless_ended<T>(
+        &mut self,
+        something: impl Future<Output = T>,
+    ) -> Result<T, AskError> {
         let mut something = pin!(something);
         loop {
             tokio::select! {

@@ -191,6 +191,10 @@ impl Run {
                 Effect::Finish(finished) => outcome = Some(finished),
             }
         }
+        if drive.scheduler.is_watching() {
+            // It changes nothing any more, until something fails.
+            self.unlock();
+        }
         // Nobody wanted to.
         drive.logs.clear();
         if forced && outcome.is_none() {

@@ -3,15 +3,16 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use futures::stream::BoxStream;
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{CancelRequest, watch::Watch};
+use super::{CancelRequest, Lock, watch::Watch};
 use crate::{
     engine::Engine,
-    event::{Event, EventKind, Sink, StepAction},
+    event::{Event, EventKind, Sink},
     plan::{ContainerDetail, Fingerprint, Fingerprints, ImageInfo, Observed},
     probe::Probe,
     project::{Project, Replica},
@@ -38,8 +39,8 @@ pub struct Run {
     pub(super) details: BTreeMap<String, Arc<ContainerDetail>>,
     /// Images that this run got, by reference.
     pub(super) images: BTreeMap<String, ImageInfo>,
-    /// Steps that a run before this one was killed in.
-    interrupted: Vec<StepAction>,
+    /// The project's, and how long to wait for it.
+    pub(super) lock: Option<(Box<dyn Lock>, Duration)>,
     /// What is known of what containers were made from.
     pub(super) fingerprints: Arc<Fingerprints>,
     ledger: Option<Box<dyn Ledger>>,
@@ -96,7 +97,7 @@ impl Run {
             watch: Watch::default(),
             details: BTreeMap::new(),
             images: BTreeMap::new(),
-            interrupted: Vec::new(),
+            lock: None,
             fingerprints: Arc::default(),
             ledger: None,
             quiet: Quiet::default(),
@@ -152,16 +153,6 @@ impl Run {
         if let Some(ledger) = &mut self.ledger {
             ledger.keep_only(&observed.containers.iter().map(|c| c.id.clone()).collect());
         }
-    }
-
-    /// What a run before this one was killed in: the engine may still be doing it.
-    pub fn set_interrupted(&mut self, steps: Vec<StepAction>) {
-        self.interrupted = steps;
-    }
-
-    /// What a run before this one was killed in; told once.
-    pub fn take_interrupted(&mut self) -> Vec<StepAction> {
-        std::mem::take(&mut self.interrupted)
     }
 
     /// The project that it is about.

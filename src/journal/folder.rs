@@ -5,6 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::read_events;
+use crate::event::{Event, EventKind};
+
 /// The state folder, from environment variables: `$XDG_STATE_HOME/docker-orch`, else below the home folder.
 pub fn state_dir<'a>(variable: impl Fn(&str) -> Option<&'a str>) -> Option<PathBuf> {
     // The XDG rules: a relative path counts as not set.
@@ -36,6 +39,17 @@ impl RunFolder {
     /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Removes it where its run never began: it waited in vain, or could not be planned.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be removed.
+    pub fn discard_unused(&self) -> io::Result<()> {
+        let events = read_events(&self.events())?.events;
+        let is_trace = |event: &Event| !matches!(event.kind, EventKind::Waiting { .. });
+        if events.iter().any(is_trace) { Ok(()) } else { fs::remove_dir_all(&self.path) }
     }
 
     /// The file of events.
@@ -95,6 +109,24 @@ mod tests {
         assert!(is_first(state.path(), "shop") && !is_first(state.path(), "../shop"));
         RunFolder::create(state.path(), "shop", "1").unwrap();
         assert!(!is_first(state.path(), "shop") && is_first(state.path(), "other"));
+    }
+
+    #[test]
+    fn a_run_that_never_began_leaves_nothing() {
+        let state = tempfile::tempdir().unwrap();
+        let line = |kind: &str| {
+            format!(
+                "{{\"seq\":0,\"at\":0.0,\"event\":\"{kind}\",\"message\":\"\",\"command\":\"up\",\"pid\":1,\"held\":0,\"at_most\":30}}\n"
+            )
+        };
+        for (text, stays) in
+            [(String::new(), false), (line("waiting"), false), (line("waiting") + &line("warning"), true)]
+        {
+            let folder = RunFolder::create(state.path(), "shop", "1").unwrap();
+            fs::write(folder.events(), &text).unwrap();
+            folder.discard_unused().unwrap();
+            assert_eq!(folder.path().exists(), stays, "{text}");
+        }
     }
 
     #[test]

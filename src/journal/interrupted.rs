@@ -1,25 +1,40 @@
 //! What a run that was killed had asked the engine for: the engine may still be doing it.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
 
-use super::read_events;
-use crate::event::{EventKind, StepAction};
+use super::{is_written, read_events};
+use crate::event::{Event, EventKind, StepAction};
 
 /// What was asked longer ago than this is done, or will never be.
 const OLD: Duration = Duration::from_mins(1);
 
-/// Steps that a project's last run began and said no more about; empty where it ended by itself, or a while ago.
+/// Steps that the last run of a project to end began and said no more about; empty where it ended by itself, or a
+/// while ago. Runs that go on, and those that never began, do not count.
 pub fn interrupted(state: &Path, project: &str) -> Vec<StepAction> {
     let Ok(entries) = fs::read_dir(state.join(project)) else { return Vec::new() };
     let journals = entries.filter_map(Result::ok).map(|entry| entry.path().join("events.jsonl"));
-    let Some(last) = journals.filter(|path| path.is_file()).max() else { return Vec::new() };
-    let age = fs::metadata(&last).and_then(|m| m.modified()).ok().and_then(|at| at.elapsed().ok());
-    if age.is_some_and(|age| age > OLD) {
-        return Vec::new();
-    }
-    let Ok(read) = read_events(&last) else { return Vec::new() };
+    let mut recent: Vec<(SystemTime, PathBuf)> = journals
+        .filter_map(|path| Some((fs::metadata(&path).ok()?.modified().ok()?, path)))
+        .filter(|(at, _)| at.elapsed().is_ok_and(|age| age <= OLD))
+        .collect();
+    recent.sort();
+    let events = |path: &Path| read_events(path).map(|read| read.events).unwrap_or_default();
+    let last = recent.iter().rev().filter(|(_, path)| !is_written(path));
+    last.map(|(_, path)| events(path)).find(|events| has_begun(events)).map(open_steps).unwrap_or_default()
+}
+
+fn has_begun(events: &[Event]) -> bool {
+    let is_step = |kind: &EventKind| matches!(kind, EventKind::RunStarted(_) | EventKind::StepStarted { .. });
+    events.iter().any(|event| is_step(&event.kind))
+}
+
+fn open_steps(events: Vec<Event>) -> Vec<StepAction> {
     let mut open: Vec<StepAction> = Vec::new();
-    for event in read.events {
+    for event in events {
         match event.kind {
             EventKind::StepStarted { action, .. } => open.push(action),
             EventKind::StepDone { action, .. } | EventKind::StepFailed { action, .. } => {
@@ -36,31 +51,53 @@ pub fn interrupted(state: &Path, project: &str) -> Vec<StepAction> {
 mod tests {
     use super::*;
     use crate::{
-        event::{Event, Sink as _, Verb},
+        event::{Holder, Sink as _, Verb},
         journal::{Journal, RunFolder},
         time::Elapsed,
     };
 
+    fn action(target: &str) -> StepAction {
+        StepAction { action: Verb::CreateContainer, target: target.to_owned(), replica: None }
+    }
+
+    fn begun(target: &str) -> EventKind {
+        EventKind::StepStarted { step: 0, action: action(target), cause: String::new() }
+    }
+
+    fn done(target: &str) -> EventKind {
+        EventKind::StepDone { step: 0, action: action(target), took: Duration::ZERO }
+    }
+
+    fn write(state: &Path, run: &str, kinds: Vec<EventKind>) -> Journal {
+        let mut journal = Journal::create(&RunFolder::create(state, "p", run).unwrap()).unwrap();
+        for (seq, kind) in (0u64..).zip(kinds) {
+            journal.emit(&Event { seq, at: Elapsed::ZERO, kind }).unwrap();
+        }
+        journal
+    }
+
     #[test]
     fn steps_without_an_end_are_told_of_the_last_run_alone() {
         let state = tempfile::tempdir().unwrap();
-        let action = |target: &str| StepAction {
-            action: Verb::CreateContainer,
-            target: target.to_owned(),
-            replica: None,
-        };
-        let begun =
-            |target: &str| EventKind::StepStarted { step: 0, action: action(target), cause: String::new() };
-        let done =
-            |target: &str| EventKind::StepDone { step: 0, action: action(target), took: Duration::ZERO };
         for (run, kinds) in [("1", vec![begun("a")]), ("2", vec![begun("b"), begun("c"), done("b")])] {
-            let folder = RunFolder::create(state.path(), "p", run).unwrap();
-            let mut journal = Journal::create(&folder).unwrap();
-            for (seq, kind) in (0u64..).zip(kinds) {
-                journal.emit(&Event { seq, at: Elapsed::ZERO, kind }).unwrap();
-            }
+            drop(write(state.path(), run, kinds));
         }
         assert_eq!(interrupted(state.path(), "p"), [action("c")]);
         assert_eq!(interrupted(state.path(), "q"), []);
+    }
+
+    #[test]
+    fn a_run_that_goes_on_and_one_that_only_waited_hide_none() {
+        let state = tempfile::tempdir().unwrap();
+        let watching = write(state.path(), "1", vec![begun("a"), done("a")]);
+        drop(write(state.path(), "2", vec![begun("b")]));
+        let waiting = EventKind::Waiting { holder: Holder::default(), at_most: OLD };
+        drop(write(state.path(), "3", vec![waiting]));
+        drop(write(state.path(), "4", vec![]));
+        fs::create_dir(state.path().join("p/5")).unwrap();
+        fs::create_dir(state.path().join("p/6")).unwrap();
+        fs::write(state.path().join("p/6/events.jsonl"), "{\"seq\":0,\"at\"").unwrap();
+        assert_eq!(interrupted(state.path(), "p"), [action("b")]);
+        drop(watching);
     }
 }

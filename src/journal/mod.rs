@@ -1,13 +1,14 @@
 //! What stays of a run: one folder with its events, and what was saved of containers before they were removed.
 //!
 //! *Owns* the state folder, the append-only file of events and its reader, bundles of logs, health results and
-//! inspect output with secrets masked, how many runs are kept, and the file of containers' fingerprints. *Must not
+//! inspect output with secrets masked, how many runs are kept, the project lock, and the file of containers'
+//! fingerprints. *Must not
 //! know* the engine, or what is shown to anybody.
 //!
 //! ```text
 //! $XDG_STATE_HOME/docker-orch/<project>/<run>/events.jsonl
 //!                                             containers/<name>/{log.txt,health.json,inspect.json}
-//!                                       fingerprints.jsonl
+//!                                       fingerprints.jsonl, <engine>.lock
 //! ```
 
 mod bundle;
@@ -15,6 +16,7 @@ mod clock;
 mod fingerprints;
 mod folder;
 mod interrupted;
+mod lock;
 mod reader;
 mod retention;
 mod writer;
@@ -24,6 +26,7 @@ pub use clock::{from_rfc3339, rfc3339, run_id};
 pub use fingerprints::FingerprintFile;
 pub use folder::{RunFolder, is_first, state_dir};
 pub use interrupted::interrupted;
-pub use reader::{ReadEvents, read_events};
+pub use lock::ProjectLock;
+pub use reader::{ReadEvents, is_written, read_events};
 pub use retention::{KEPT_RUNS, retain};
 pub use writer::Journal;

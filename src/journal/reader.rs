@@ -11,32 +11,37 @@ pub struct ReadEvents {
     pub events: Vec<Event>,
     /// The last line is no whole event: its writer was killed. It is left out.
     pub torn: bool,
+    /// Lines before it that are no event that this version knows; they are left out.
+    pub unread: usize,
 }
 
 /// Reads a file of events.
 ///
 /// # Errors
 ///
-/// The file cannot be read, or a line before the last is no event; the message has its number.
+/// The file cannot be read.
 pub fn read_events(path: &Path) -> io::Result<ReadEvents> {
     let bytes = fs::read(path)?;
     let text = String::from_utf8_lossy(&bytes);
     let mut read = ReadEvents::default();
-    let mut lines = text.lines().enumerate().peekable();
-    while let Some((index, line)) = lines.next() {
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
         let is_last = lines.peek().is_none();
         match serde_json::from_str(line) {
             // A whole event without its line end may still miss digits of its last number.
             Ok(_) if is_last && !text.ends_with('\n') => read.torn = true,
             Ok(event) => read.events.push(event),
             Err(_) if is_last => read.torn = true,
-            Err(error) => {
-                let message = format!("{}:{}: no event: {error}", path.display(), index + 1);
-                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-            }
+            Err(_) => read.unread += 1,
         }
     }
     Ok(read)
+}
+
+/// Whether the process that writes a file of events lives. Where file systems know no locks, nobody can tell: no.
+pub fn is_written(path: &Path) -> bool {
+    let Ok(file) = fs::File::open(path) else { return false };
+    matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock))
 }
 
 #[cfg(test)]
@@ -60,13 +65,18 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_line_in_the_middle_is_an_error_and_a_new_kind_is_not() {
+    fn what_this_version_does_not_know_is_left_out_and_the_rest_is_read() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("events.jsonl");
-        fs::write(&path, "nonsense\n{\"seq\":1,\"at\":0.5,\"event\":\"later_kind\"}\n").unwrap();
-        let error = read_events(&path).unwrap_err().to_string();
-        assert!(error.contains("events.jsonl:1: no event"), "{error}");
-        fs::write(&path, "{\"seq\":1,\"at\":0.5,\"event\":\"later_kind\",\"x\":1}\n").unwrap();
-        assert_eq!(read_events(&path).unwrap().events[0].kind, crate::event::EventKind::Unknown);
+        let known = "{\"seq\":2,\"at\":0.5,\"event\":\"warning\",\"message\":\"a\"}\n";
+        let later = "{\"seq\":1,\"at\":0.5,\"event\":\"later_kind\",\"x\":1}\n";
+        let verb = "{\"seq\":1,\"at\":0.5,\"event\":\"step_done\",\"step\":0,\"action\":\"later\",\"target\":\"x\",\"took\":0}\n";
+        fs::write(&path, format!("nonsense\n\u{0}\n{later}{verb}{known}")).unwrap();
+        let read = read_events(&path).unwrap();
+        assert_eq!((read.events.len(), read.unread, read.torn), (2, 3, false));
+        assert_eq!(read.events[0].kind, crate::event::EventKind::Unknown);
+        fs::write(&path, "").unwrap();
+        assert_eq!(read_events(&path).unwrap(), ReadEvents::default());
+        assert!(read_events(&dir.path().join("none")).is_err());
     }
 }

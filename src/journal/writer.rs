@@ -26,7 +26,12 @@ impl Journal {
     /// The file cannot be made.
     pub fn create(folder: &RunFolder) -> io::Result<Self> {
         let path = folder.events();
-        Ok(Self { file: open_private_file(&path)?, path: path.display().to_string(), broken: false })
+        let file = open_private_file(&path)?;
+        // So that others can tell a run that goes on from one that was killed.
+        if let Err(error) = file.try_lock() {
+            tracing::debug!("{}: {error}", path.display());
+        }
+        Ok(Self { file, path: path.display().to_string(), broken: false })
     }
 }
 
@@ -52,7 +57,7 @@ mod tests {
     use super::*;
     use crate::{
         event::EventKind,
-        journal::{read_events, reader::ReadEvents},
+        journal::{is_written, read_events, reader::ReadEvents},
         time::Elapsed,
     };
 
@@ -72,8 +77,19 @@ mod tests {
         }
         assert_eq!(
             read_events(&folder.events()).unwrap(),
-            ReadEvents { events: events.to_vec(), torn: false }
+            ReadEvents { events: events.to_vec(), ..ReadEvents::default() }
         );
+    }
+
+    #[test]
+    fn a_run_that_goes_on_is_told_from_one_that_was_killed() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(dir.path(), "shop", "r1").unwrap();
+        assert!(!is_written(&folder.events()));
+        let journal = Journal::create(&folder).unwrap();
+        assert!(is_written(&folder.events()));
+        drop(journal);
+        assert!(!is_written(&folder.events()));
     }
 
     #[cfg(target_os = "linux")]

@@ -40,6 +40,7 @@ impl Report for PlainReport {
 /// What is said of an event, and about whom; `None` for what is no change.
 fn line(view: &RunView, event: &Event) -> Option<(String, String)> {
     Some(match &event.kind {
+        EventKind::Waiting { .. } => ("waiting".to_owned(), view.waiting.clone()?),
         EventKind::RunStarted(run) => (run.project.clone(), run.command.clone()),
         EventKind::WaveOpened { wave } => (format!("wave {wave}"), "open".to_owned()),
         EventKind::WaveReady { wave } => (format!("wave {wave}"), "ready".to_owned()),

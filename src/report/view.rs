@@ -1,13 +1,13 @@
 //! The picture of a run, folded from its events.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     event::{
-        BreakerState, CancelReason, Event, EventKind, RunFinished, RunStarted, ServiceState, StageStatus,
-        StepAction, Verb,
+        BreakerState, CancelReason, Event, EventKind, Holder, RunFinished, RunStarted, ServiceState,
+        StageStatus, StepAction, Verb,
     },
-    project::Replica,
+    project::{Replica, go_duration},
     time::Elapsed,
 };
 
@@ -20,6 +20,8 @@ pub struct RunView {
     pub project: String,
     /// `up`, `down`, …
     pub command: String,
+    /// What another command is waited for, in words.
+    pub waiting: Option<String>,
     /// Every container, in the order in which the run names them.
     pub replicas: Vec<ReplicaView>,
     /// Every wave, in order.
@@ -156,6 +158,9 @@ impl RunView {
     pub fn apply(&mut self, event: &Event) {
         self.at = event.at;
         match &event.kind {
+            EventKind::Waiting { holder, at_most } => {
+                self.waiting = Some(waiting_words(holder, *at_most));
+            }
             EventKind::RunStarted(started) => self.start(started, event.at),
             EventKind::WaveOpened { wave } => self.wave(wave, WaveStatus::Open),
             EventKind::WaveReady { wave } => self.wave(wave, WaveStatus::Ready),
@@ -182,17 +187,7 @@ impl RunView {
                 self.service(replica, *state, cause, container.as_deref());
             }
             EventKind::Stage { replica, stage, index, of, status, cause: _ } => {
-                let at = self.at;
-                let view = self.replica_mut(replica);
-                let known =
-                    view.stage.take().filter(|now| now.name == *stage && *status != StageStatus::Started);
-                let (since, moved) = known.map_or((at, None), |now| (now.since, now.moved));
-                let (name, index, of, status) = (stage.clone(), *index, *of, *status);
-                view.stage = Some(StageView { name, index, of, status, since, moved });
-                let status = &status;
-                if *status == StageStatus::Started {
-                    view.last_probe = None;
-                }
+                self.stage(replica, stage, (*index, *of), *status);
             }
             EventKind::StageMoved { replica, stage, text, .. } => {
                 let now = self.replica_mut(replica).stage.as_mut().filter(|now| now.name == *stage);
@@ -248,6 +243,7 @@ impl RunView {
     }
 
     fn start(&mut self, started: &RunStarted, at: Elapsed) {
+        self.waiting = None;
         self.run.clone_from(&started.run);
         self.project.clone_from(&started.project);
         self.command.clone_from(&started.command);
@@ -270,6 +266,17 @@ impl RunView {
         if let Some(wave) = self.waves.iter_mut().find(|w| w.name == name) {
             wave.status = status;
             wave.since = self.at;
+        }
+    }
+
+    fn stage(&mut self, replica: &Replica, name: &str, (index, of): (u32, u32), status: StageStatus) {
+        let at = self.at;
+        let view = self.replica_mut(replica);
+        let known = view.stage.take().filter(|now| now.name == name && status != StageStatus::Started);
+        let (since, moved) = known.map_or((at, None), |now| (now.since, now.moved));
+        view.stage = Some(StageView { name: name.to_owned(), index, of, status, since, moved });
+        if status == StageStatus::Started {
+            view.last_probe = None;
         }
     }
 
@@ -326,6 +333,11 @@ impl ReplicaView {
             ready_at: None,
         }
     }
+}
+
+/// That another command is waited for.
+fn waiting_words(holder: &Holder, at_most: Duration) -> String {
+    format!("{holder} is changing the project; waiting up to {}", go_duration(at_most))
 }
 
 /// What goes on while something takes long; `None`: it is not shown.
@@ -391,8 +403,6 @@ pub(super) fn is_at_work(state: ServiceState) -> bool {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::event::ServiceInfo;
 

@@ -1,12 +1,12 @@
 //! How a command begins: what it must know of the engine, and the event that says so.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use crate::{
     diagnostic::Diagnostic,
     engine::{EngineError, Scope},
-    event::{CancelReason, EventKind, FORMAT_VERSION, RunFinished, RunStarted, ServiceInfo},
-    executor::{AskError, Run},
+    event::{CancelReason, EventKind, FORMAT_VERSION, Holder, RunFinished, RunStarted, ServiceInfo},
+    executor::{AskError, LockError, Run},
     plan::{Observed, Plan, Readiness},
     project::{Project, Replica},
 };
@@ -20,6 +20,13 @@ pub enum RunError {
     Plan(Vec<Diagnostic>),
     /// Somebody asked it to end.
     Ended(CancelReason),
+    /// Another command goes on changing the project.
+    Busy {
+        /// Which.
+        holder: Holder,
+        /// How long was waited for it.
+        waited: Duration,
+    },
 }
 
 impl From<AskError> for RunError {
@@ -27,6 +34,15 @@ impl From<AskError> for RunError {
         match error {
             AskError::Engine(error) => Self::Engine(error),
             AskError::Ended(reason) => Self::Ended(reason),
+        }
+    }
+}
+
+impl From<LockError> for RunError {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Busy { holder, waited } => Self::Busy { holder, waited },
+            LockError::Ended(reason) => Self::Ended(reason),
         }
     }
 }

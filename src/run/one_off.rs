@@ -122,6 +122,8 @@ pub async fn one_off(
     let (Verdict::Succeeded, Some(container)) = (started.driven.outcome.verdict, created) else {
         return Ok((conclude(run, request, keep, started).await, OneOffEnd::NotRun));
     };
+    // What it needs is up; it alone is nobody else's concern.
+    run.unlock();
     let service = run.project().services[target.service.as_str()].clone();
     let one_off = Running { target, service, container, replica, engine: Arc::clone(run.engine()) };
     let end = match one_off.run(run, attention).await {

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::scope;
+use super::{RunError, scope};
 use crate::{
     event::{StepAction, Verb},
     executor::{AskError, Run},
@@ -21,11 +21,12 @@ const QUICK: Duration = Duration::from_secs(6);
 /// A stop takes as long as a container's grace, mostly the engine's 10 s.
 const STOP: Duration = Duration::from_secs(12);
 
-/// Waits until what an interrupted run asked for is done, or cannot be expected any more. Whether there was any.
-pub(super) async fn settle(run: &mut Run) -> Result<bool, AskError> {
+/// Has the project to itself from now on, and waits until what an interrupted run asked for is done, or cannot be
+/// expected any more. Whether there was any.
+pub(super) async fn settle(run: &mut Run) -> Result<bool, RunError> {
+    let mut open = run.lock().await?;
     let began = Instant::now();
     let (engine, scope) = (Arc::clone(run.engine()), scope(run.project()));
-    let mut open = run.take_interrupted();
     open.retain(|action| patience(action.action).is_some());
     let any = !open.is_empty();
     while !open.is_empty() {
@@ -33,7 +34,7 @@ pub(super) async fn settle(run: &mut Run) -> Result<bool, AskError> {
         let observed = match run.ask(|| engine.observe(&scope)).await {
             Ok(observed) => observed,
             Err(AskError::Engine(_)) => return Ok(any),
-            Err(ended) => return Err(ended),
+            Err(ended) => return Err(ended.into()),
         };
         let waited = began.elapsed();
         open.retain(|action| {

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use super::{Ended, Keep, RunError, RunLabel, begin::announce_start, evidence, look, scope, settle::settle};
 use crate::{
     event::{Aftermath, CancelReason, EventKind, Failure, RunFinished, StepAction, Verdict},
-    executor::{AskError, Driven, Run},
+    executor::{AskError, Driven, LockError, Run},
     plan::{self, Action, ContainerRef, ContainerState, Done, EndOptions, Observed, Plan, UpOptions},
     project::OnFailure,
     scheduler::{Abort, AfterReady},
@@ -188,6 +188,7 @@ fn not_planned(run: &mut Run, error: RunError) -> RunError {
         RunError::Engine(error) => error.message.clone(),
         RunError::Ended(_) => "interrupted".to_owned(),
         RunError::Plan(diagnostics) => diagnostics.first().map(|d| d.message.clone()).unwrap_or_default(),
+        RunError::Busy { holder, .. } => format!("{holder} is changing the project"),
     };
     let failure = Failure { reason, ..Failure::default() };
     let finished = RunFinished {
@@ -266,6 +267,17 @@ async fn aftermath(run: &mut Run, start: &Start<'_>) -> (Aftermath, Vec<String>)
         (Some(CancelReason::Interrupt | CancelReason::ContainerExited), _) => Follow::Policy(OnFailure::Stop),
         (Some(CancelReason::Failure | CancelReason::Timeout) | None, _) => Follow::Policy(request.on_failure),
     };
+    // What follows changes the project again, and an attached run has let others have it.
+    if matches!(what, Follow::Policy(OnFailure::Rollback | OnFailure::Teardown | OnFailure::Stop)) {
+        match run.lock_to_put_back().await {
+            Ok(()) => {}
+            Err(LockError::Ended(_)) => return kill(run, request).await,
+            Err(LockError::Busy { holder, .. }) => {
+                let why = format!("{holder} is changing the project: it is left as it is");
+                return (Aftermath::Stuck, vec![why]);
+            }
+        }
+    }
     match what {
         Follow::Kill => kill(run, request).await,
         Follow::Policy(policy) => {

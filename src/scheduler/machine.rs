@@ -239,6 +239,11 @@ impl Scheduler {
         replicas.filter_map(|r| r.container.as_ref().map(|c| c.id.clone())).collect()
     }
 
+    /// Whether everything is done and it only watches.
+    pub fn is_watching(&self) -> bool {
+        self.course == Course::Watching
+    }
+
     /// Ends the run without waiting for what is under way.
     pub fn abandon(&mut self) -> Outcome {
         self.finish();

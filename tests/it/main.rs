@@ -13,6 +13,7 @@ mod examples;
 mod faults;
 mod inspect_old_api;
 mod inspect_parity;
+mod lock;
 mod probes;
 mod random;
 mod readiness;

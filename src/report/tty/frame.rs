@@ -58,6 +58,10 @@ fn fit(rows: Vec<Row>, room: usize) -> Vec<StyledLine> {
 }
 
 fn header(view: &RunView, now: Elapsed) -> StyledLine {
+    if let Some(waiting) = &view.waiting {
+        let line = StyledLine::default().with(blue(), format!("{} ", spinner(now))).text(waiting);
+        return line.with(dim(), format!("  {}", human_duration(now.since_start())));
+    }
     let doing = match (&view.unwinding, view.cancelled) {
         (Some((policy, _)), _) => policy.clone(),
         (None, Some(_)) => "stopping".to_owned(),

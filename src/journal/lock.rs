@@ -1,0 +1,159 @@
+//! The project lock: of the commands that change a project, one at a time.
+//!
+//! An operating system's lock on a file: it is gone with its process, however that ends, so none is ever stale. The
+//! file stays; it says who has the lock. It keeps apart what one user does on one machine, for each engine.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{self, Seek as _, Write as _},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    clock::{from_rfc3339, rfc3339},
+    folder::{make_private_dir, open_private_file, project_dir},
+};
+use crate::event::Holder;
+
+/// A project's lock. Free again when this is dropped.
+#[derive(Debug)]
+pub struct ProjectLock {
+    file: File,
+}
+
+/// What the file says.
+#[derive(Debug, Serialize, Deserialize)]
+struct Entry {
+    command: String,
+    pid: u32,
+    since: String,
+}
+
+impl ProjectLock {
+    /// Takes the lock of a project on the engine at an address, for a command; or says who has it.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be made, or its file system knows no locks.
+    pub fn take(
+        state: &Path,
+        project: &str,
+        engine: &str,
+        command: &str,
+    ) -> io::Result<Result<Self, Holder>> {
+        let path = path(state, project, engine)?;
+        make_private_dir(path.parent().unwrap_or(state))?;
+        let file = open_private_file(&path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(Err(holder(&path, SystemTime::now()))),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        let entry =
+            Entry { command: command.to_owned(), pid: std::process::id(), since: rfc3339(SystemTime::now()) };
+        let mut this = Self { file };
+        // Who has it is said to others; that they cannot be told takes nothing from the lock.
+        if let Err(error) = this.write(&entry) {
+            tracing::debug!("{} cannot be written: {error}", path.display());
+        }
+        Ok(Ok(this))
+    }
+
+    fn write(&mut self, entry: &Entry) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        self.file.write_all(&serde_json::to_vec(entry)?)
+    }
+}
+
+impl Drop for ProjectLock {
+    fn drop(&mut self) {
+        // Closing the file would do, but a child that was just forked may have it too.
+        drop(self.file.set_len(0));
+        drop(self.file.unlock());
+    }
+}
+
+/// Addresses differ in more than file names may; two that fall together only wait for each other.
+fn path(state: &Path, project: &str, engine: &str) -> io::Result<PathBuf> {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
+    let mut name: String = engine.chars().map(plain).collect();
+    while name.contains("--") {
+        name = name.replace("--", "-");
+    }
+    name.truncate(100);
+    Ok(project_dir(state, project)?.join(format!("{name}.lock")))
+}
+
+/// Who has it, as the file says; nothing is known of one that has not written yet.
+fn holder(path: &Path, now: SystemTime) -> Holder {
+    let entry: Option<Entry> = fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let Some(entry) = entry else { return Holder::default() };
+    let since = from_rfc3339(&entry.since).and_then(|since| now.duration_since(since).ok());
+    Holder {
+        command: entry.command,
+        pid: entry.pid,
+        held: Duration::from_secs(since.unwrap_or_default().as_secs()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENGINE: &str = "unix:///var/run/docker.sock";
+
+    #[test]
+    fn one_command_has_it_and_the_next_is_told_who() {
+        let state = tempfile::tempdir().unwrap();
+        let take = |engine, command| ProjectLock::take(state.path(), "shop", engine, command).unwrap();
+        let held = take(ENGINE, "up").unwrap();
+        let holder = take(ENGINE, "down").unwrap_err();
+        assert_eq!((holder.command.as_str(), holder.pid), ("up", std::process::id()));
+        assert!(holder.held < Duration::from_mins(1));
+        // Another engine's project of that name is another project.
+        let other = take("tcp://host:2376", "up").unwrap();
+        drop(held);
+        let held = take(ENGINE, "down").unwrap();
+        assert_eq!(take(ENGINE, "up").unwrap_err().command, "down");
+        drop((held, other));
+        let names = fs::read_dir(state.path().join("shop")).unwrap();
+        let mut names: Vec<_> = names.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names, ["tcp-host-2376.lock", "unix-var-run-docker.sock.lock"]);
+    }
+
+    #[test]
+    fn a_holder_that_has_not_said_who_it_is_is_held_for_one() {
+        let state = tempfile::tempdir().unwrap();
+        let take = || ProjectLock::take(state.path(), "shop", ENGINE, "up").unwrap();
+        let held = take().unwrap();
+        fs::write(path(state.path(), "shop", ENGINE).unwrap(), "{\"comm").unwrap();
+        assert_eq!(take().unwrap_err(), Holder::default());
+        drop(held);
+        drop(take().unwrap());
+    }
+
+    #[test]
+    fn what_a_killed_holder_wrote_keeps_nobody_out() {
+        let state = tempfile::tempdir().unwrap();
+        fs::create_dir(state.path().join("shop")).unwrap();
+        let left = "{\"command\":\"up\",\"pid\":1,\"since\":\"2026-11-22T01:50:00.123Z\",\"and\":\"more\"}";
+        fs::write(path(state.path(), "shop", ENGINE).unwrap(), left).unwrap();
+        let held = ProjectLock::take(state.path(), "shop", ENGINE, "up").unwrap().unwrap();
+        let holder = ProjectLock::take(state.path(), "shop", ENGINE, "up").unwrap().unwrap_err();
+        assert_eq!(holder.pid, std::process::id());
+        drop(held);
+    }
+
+    #[test]
+    fn where_nothing_can_be_written_that_is_said() {
+        let state = tempfile::tempdir().unwrap();
+        fs::write(state.path().join("shop"), "in the way").unwrap();
+        assert!(ProjectLock::take(state.path(), "shop", ENGINE, "up").is_err());
+        assert!(ProjectLock::take(state.path(), "../shop", ENGINE, "up").is_err());
+    }
+}
