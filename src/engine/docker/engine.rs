@@ -4,26 +4,23 @@ use std::time::Duration;
 
 use bollard::{
     Docker,
-    errors::Error,
     models::{
         Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest,
         VolumeCreateRequest,
     },
     query_parameters::{
-        CreateContainerOptions, InspectContainerOptions, KillContainerOptions, ListNetworksOptions,
-        RemoveContainerOptions, RemoveVolumeOptions, RenameContainerOptions, StartContainerOptions,
-        StopContainerOptions, UploadToContainerOptions, WaitContainerOptions,
+        CreateContainerOptions, ListNetworksOptions, RemoveVolumeOptions, RenameContainerOptions,
+        StartContainerOptions, UploadToContainerOptions,
     },
 };
-use futures::{FutureExt, StreamExt, stream::BoxStream};
-use tokio::time::Instant;
+use futures::{FutureExt, stream::BoxStream};
 
 use super::{
     attach, build, connect,
     context::{ConnectOptions, Target},
     create::{creation, endpoint, network_labels, volume_labels},
-    credentials,
-    error::{classify, within},
+    credentials, end,
+    error::within,
     events, exec, image, inspect, logs, observe, restore,
 };
 use crate::{
@@ -38,8 +35,6 @@ use crate::{
 
 /// Of a call that the engine answers at once unless it is in trouble.
 const LIMIT: Duration = Duration::from_mins(2);
-/// The engine's own grace of a container that names none.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// A Docker Engine, reached through its API.
 #[derive(Debug)]
@@ -52,6 +47,8 @@ pub struct DockerEngine {
     proxies: Vec<(String, String)>,
     credentials: credentials::Source,
     cli: build::Cli,
+    /// In which order containers stop, where the engine bears only one at a time.
+    turns: Option<end::Turns>,
 }
 
 impl DockerEngine {
@@ -63,6 +60,7 @@ impl DockerEngine {
     pub async fn connect(options: &ConnectOptions) -> Result<Self, EngineError> {
         let connection = connect::connect(options).await?;
         Ok(Self {
+            turns: end::Turns::of(&connection.info),
             docker: connection.docker,
             info: connection.info,
             limit: options.limit.unwrap_or(LIMIT),
@@ -134,7 +132,7 @@ impl DockerEngine {
                 within(self.limit, "connect network", self.docker.connect_network(&network, body)).await;
             if let Err(error) = connected {
                 // A container without one of its networks is not what was asked for: it goes, as if never made.
-                return match self.remove_now(&id, false).await {
+                return match end::remove(&self.docker, &id, false, self.limit).await {
                     Ok(()) => Err(error),
                     Err(_) => Err(EngineError { kind: EngineErrorKind::Ambiguous, ..error }),
                 };
@@ -164,76 +162,6 @@ impl DockerEngine {
             .await?;
         }
         Ok(())
-    }
-
-    /// Waits as long as the container has. An answer that is late may be lost: then the container itself tells.
-    async fn stop_now(&self, container: &str, grace: Option<Duration>) -> Result<(), EngineError> {
-        let seconds = grace.map(|g| i32::try_from(g.as_millis().div_ceil(1000)).unwrap_or(i32::MAX));
-        let options = StopContainerOptions { signal: None, t: seconds };
-        let mut call = Box::pin(self.docker.stop_container(container, Some(options)));
-        let (began, mut limit) = (Instant::now(), self.limit);
-        loop {
-            if let Ok(answer) = tokio::time::timeout(limit, &mut call).await {
-                return answer.map_err(classify);
-            }
-            let Some(detail) = self.inspect_now(container).await? else { return Ok(()) };
-            if detail.pid == 0 {
-                return Ok(());
-            }
-            let grace = grace.or(detail.stop_timeout).unwrap_or(GRACE);
-            let left = grace.saturating_add(self.limit).saturating_sub(began.elapsed());
-            if left.is_zero() {
-                let message = format!("it still runs {} s after it was to stop", began.elapsed().as_secs());
-                return Err(EngineError::new(EngineErrorKind::TimedOut, message));
-            }
-            limit = left.min(self.limit);
-        }
-    }
-
-    async fn remove_now(&self, container: &str, volumes: bool) -> Result<(), EngineError> {
-        let options = RemoveContainerOptions { v: volumes, force: true, link: false };
-        match within(self.limit, "remove container", self.docker.remove_container(container, Some(options)))
-            .await
-        {
-            Err(e) if e.kind == EngineErrorKind::NotFound => Ok(()),
-            // Somebody else removes it: its name is free only when that is over.
-            Err(e) if e.kind == EngineErrorKind::Conflict && e.message.contains("already in progress") => {
-                let options = WaitContainerOptions { condition: "removed".to_owned() };
-                let mut gone = Box::pin(self.docker.wait_container(container, Some(options)));
-                let end = async { gone.next().await.map_or(Ok(()), |r| r.map(|_| ())) };
-                match within(self.limit, "remove container", end.map(ignore_exit_code)).await {
-                    Err(e) if e.kind == EngineErrorKind::NotFound => Ok(()),
-                    other => other,
-                }
-            }
-            other => other,
-        }
-    }
-
-    async fn kill_now(&self, container: &str, signal: &str) -> Result<(), EngineError> {
-        let options = KillContainerOptions { signal: signal.to_owned() };
-        match within(self.limit, "kill container", self.docker.kill_container(container, Some(options))).await
-        {
-            Err(e) if e.kind == EngineErrorKind::Conflict => Ok(()),
-            other => other,
-        }
-    }
-
-    async fn inspect_now(&self, container: &str) -> Result<Option<ContainerDetail>, EngineError> {
-        let call = self.docker.inspect_container(container, None::<InspectContainerOptions>);
-        match within(self.limit, "inspect container", call).await {
-            Ok(answer) => Ok(Some(inspect::detail(&answer))),
-            Err(e) if e.kind == EngineErrorKind::NotFound => Ok(None),
-            Err(e) => Err(e),
-        }
-    }
-}
-
-/// A container's exit code is no failure of waiting for it.
-fn ignore_exit_code(result: Result<(), Error>) -> Result<(), Error> {
-    match result {
-        Err(Error::DockerContainerWaitError { .. }) => Ok(()),
-        other => other,
     }
 }
 
@@ -307,7 +235,7 @@ impl Engine for DockerEngine {
     }
 
     fn remove_network<'a>(&'a self, network: &'a str) -> EngineFuture<'a, ()> {
-        within(self.limit, "remove network", self.docker.remove_network(network)).boxed()
+        end::remove_network(&self.docker, network, self.limit).boxed()
     }
 
     fn connect_network<'a>(
@@ -385,11 +313,11 @@ impl Engine for DockerEngine {
     }
 
     fn stop<'a>(&'a self, container: &'a str, grace: Option<Duration>) -> EngineFuture<'a, ()> {
-        self.stop_now(container, grace).boxed()
+        end::stop(&self.docker, self.turns.as_ref(), (container, grace), self.limit).boxed()
     }
 
     fn kill<'a>(&'a self, container: &'a str, signal: &'a str) -> EngineFuture<'a, ()> {
-        self.kill_now(container, signal).boxed()
+        end::kill(&self.docker, container, signal, self.limit).boxed()
     }
 
     fn rename<'a>(&'a self, container: &'a str, name: &'a str) -> EngineFuture<'a, ()> {
@@ -398,11 +326,11 @@ impl Engine for DockerEngine {
     }
 
     fn remove<'a>(&'a self, container: &'a str, volumes: bool) -> EngineFuture<'a, ()> {
-        self.remove_now(container, volumes).boxed()
+        end::remove(&self.docker, container, volumes, self.limit).boxed()
     }
 
     fn inspect<'a>(&'a self, container: &'a str) -> EngineFuture<'a, Option<ContainerDetail>> {
-        self.inspect_now(container).boxed()
+        inspect::inspect(&self.docker, container, self.limit).boxed()
     }
 
     fn events<'a>(
@@ -457,12 +385,5 @@ mod tests {
             (Some(0o440), Some(7), Some(0))
         );
         assert_eq!(header.size().ok(), Some(4));
-    }
-
-    #[test]
-    fn an_exit_code_is_no_error_of_waiting() {
-        let waited = Err(Error::DockerContainerWaitError { error: String::new(), code: 3 });
-        assert!(ignore_exit_code(waited).is_ok());
-        assert!(ignore_exit_code(Err(Error::RequestTimeoutError)).is_err());
     }
 }

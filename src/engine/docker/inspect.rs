@@ -2,15 +2,34 @@
 
 use std::time::Duration;
 
-use bollard::models::{
-    ContainerInspectResponse, ContainerStateStatusEnum as Status, HealthConfig, HealthStatusEnum,
+use bollard::{
+    Docker,
+    models::{ContainerInspectResponse, ContainerStateStatusEnum as Status, HealthConfig, HealthStatusEnum},
+    query_parameters::InspectContainerOptions,
 };
 
-use super::observe::endpoints;
-use crate::plan::{ContainerDetail, ContainerState, EngineHealth};
+use super::{error::within, observe::endpoints};
+use crate::{
+    engine::{EngineError, EngineErrorKind},
+    plan::{ContainerDetail, ContainerState, EngineHealth},
+};
+
+/// Asks for a container; `None`: there is none.
+pub(super) async fn inspect(
+    docker: &Docker,
+    container: &str,
+    limit: Duration,
+) -> Result<Option<ContainerDetail>, EngineError> {
+    let call = docker.inspect_container(container, None::<InspectContainerOptions>);
+    match within(limit, "inspect container", call).await {
+        Ok(answer) => Ok(Some(detail(&answer))),
+        Err(e) if e.kind == EngineErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
 
 /// Maps the engine's answer.
-pub(super) fn detail(answer: &ContainerInspectResponse) -> ContainerDetail {
+fn detail(answer: &ContainerInspectResponse) -> ContainerDetail {
     let state = answer.state.clone().unwrap_or_default();
     let config = answer.config.clone().unwrap_or_default();
     let health = state.health.unwrap_or_default();

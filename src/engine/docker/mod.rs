@@ -14,6 +14,7 @@ mod connect;
 mod context;
 mod create;
 mod credentials;
+mod end;
 mod engine;
 mod error;
 mod events;
