@@ -24,6 +24,8 @@ use docker_orch::{
 };
 use futures::{StreamExt, TryStreamExt, stream::BoxStream};
 
+use crate::support::world::first_container;
+
 const IMAGE: &str = "docker-orch-example:latest";
 
 /// An engine and a project of its own on it, removed with everything it made at the end.
@@ -89,20 +91,7 @@ impl Bench {
     }
 
     fn request<'a>(&'a self, service: &'a Service) -> ContainerRequest<'a> {
-        let name = self.project.container_name(service, 1);
-        ContainerRequest {
-            project: &self.project,
-            service,
-            number: 1,
-            name: name.clone(),
-            final_name: name,
-            config_hash: "hash".to_owned(),
-            image_id: "sha256:0".to_owned(),
-            replaces: None,
-            links: Vec::new(),
-            inherited: Vec::new(),
-            oneoff: None,
-        }
+        first_container(&self.project, service)
     }
 
     async fn create(&self, service: &Service) -> String {

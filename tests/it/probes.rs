@@ -8,7 +8,7 @@ use std::{
 };
 
 use docker_orch::{
-    engine::{ContainerRequest, Engine, NetworkRequest},
+    engine::{Engine, NetworkRequest},
     health::ProbeResult,
     plan::ContainerDetail,
     probe::{Peer, Prober, Target},
@@ -18,7 +18,10 @@ use docker_orch::{
     },
 };
 
-use crate::support::docker::{Leftovers, engine};
+use crate::support::{
+    docker::{Leftovers, engine},
+    world::first_container,
+};
 
 /// A project of its own on the engine.
 struct Ward {
@@ -48,20 +51,7 @@ impl Ward {
 
     /// Starts a container; probes of it find no other services.
     async fn start(&self, service: &Service) -> Target {
-        let name = self.project.container_name(service, 1);
-        let request = ContainerRequest {
-            project: &self.project,
-            service,
-            number: 1,
-            name: name.clone(),
-            final_name: name,
-            config_hash: "hash".to_owned(),
-            image_id: "sha256:0".to_owned(),
-            replaces: None,
-            links: Vec::new(),
-            inherited: Vec::new(),
-            oneoff: None,
-        };
+        let request = first_container(&self.project, service);
         let id = self.engine.create_container(&request).await.unwrap();
         self.engine.start(&id).await.unwrap();
         Target { detail: Arc::new(self.detail(&id).await), peers: Arc::default() }

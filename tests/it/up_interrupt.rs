@@ -2,35 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::stack::Stack;
+use crate::support::stack::{Stack, chain_of_three};
 
-/// Three services, one behind the other; `web` needs a moment to be ready.
-const YAML: &str = "
-services:
-  db:
-    image: docker-orch-example
-    command: --tcp 5432
-    volumes: [data:/data]
-    x-orch: {health_check: {tcp: 5432}}
-  api:
-    image: docker-orch-example
-    command: --port 80
-    environment: {VERSION: '1'}
-    depends_on: {db: {condition: service_healthy}}
-    x-orch: {health_check: {http: ':80/health'}}
-  web:
-    image: docker-orch-example
-    command: --port 80 --ready-after 1s
-    environment: {VERSION: '1'}
-    depends_on: {api: {condition: service_healthy}}
-    x-orch: {health_check: {http: ':80/health'}}
-volumes:
-  data: {}
-";
+/// The last of the three needs a moment.
+fn file() -> String {
+    chain_of_three("1s")
+}
 
 /// The same with new containers for `api` and `web`, of which `web` is never ready.
 fn never_ready() -> String {
-    YAML.replace("VERSION: '1'", "VERSION: '2'").replace("--ready-after 1s", "--ready-after never")
+    chain_of_three("never").replace("VERSION: '1'", "VERSION: '2'")
 }
 
 /// When each service was ended, dependents first.
@@ -54,7 +35,7 @@ fn one_interrupt_stops_a_new_project_in_reverse_order() {
 
 #[test]
 fn an_interrupt_before_all_are_started_starts_no_more() {
-    let yaml = YAML.replace("command: --port 80\n", "command: --port 80 --ready-after never\n");
+    let yaml = file().replace("command: --port 80\n", "command: --port 80 --ready-after never\n");
     let stack = Stack::new("early", &yaml);
     let mut up = stack.spawn("up -d");
     up.until("api-1  probing");
@@ -66,7 +47,7 @@ fn an_interrupt_before_all_are_started_starts_no_more() {
 
 #[test]
 fn an_interrupted_update_brings_the_old_containers_back() {
-    let stack = Stack::new("intupdate", YAML);
+    let stack = Stack::new("intupdate", &file());
     stack.run("up -d").code(0);
     let before = stack.running_ids();
     stack.write("compose.yaml", &never_ready());
@@ -96,7 +77,7 @@ fn two_interrupts_kill() {
 
 #[test]
 fn an_interrupt_of_an_attached_run_stops_in_reverse_order() {
-    let stack = Stack::new("attached", YAML);
+    let stack = Stack::new("attached", &file());
     let mut up = stack.spawn("up");
     up.until(&format!("{}  ready", stack.name));
     up.signal("INT");
@@ -108,7 +89,7 @@ fn an_interrupt_of_an_attached_run_stops_in_reverse_order() {
 
 #[test]
 fn an_interrupted_down_is_finished_by_the_next() {
-    let stack = Stack::new("intdown", &YAML.replace("--tcp 5432", "--tcp 5432 --term-after 2s"));
+    let stack = Stack::new("intdown", &file().replace("--tcp 5432", "--tcp 5432 --term-after 2s"));
     stack.run("up -d").code(0);
     let mut down = stack.spawn("down");
     down.until("db-1   stopping");

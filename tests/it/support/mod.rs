@@ -1,5 +1,6 @@
 //! What several tests need.
 
+pub(crate) mod chance;
 pub(crate) mod daemon;
 pub(crate) mod docker;
 pub(crate) mod lab;

@@ -17,6 +17,34 @@ use super::docker::{Leftovers, build_image};
 /// How long anything here may take before its test has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
+/// Three services, one behind the other, of which the last is ready only after a while (`1s`, `never`).
+pub(crate) fn chain_of_three(ready_after: &str) -> String {
+    CHAIN.replace("READY", ready_after)
+}
+
+const CHAIN: &str = "
+services:
+  db:
+    image: docker-orch-example
+    command: --tcp 5432
+    volumes: [data:/data]
+    x-orch: {health_check: {tcp: 5432}}
+  api:
+    image: docker-orch-example
+    command: --port 80
+    environment: {VERSION: '1'}
+    depends_on: {db: {condition: service_healthy}}
+    x-orch: {health_check: {http: ':80/health'}}
+  web:
+    image: docker-orch-example
+    command: --port 80 --ready-after READY
+    environment: {VERSION: '1'}
+    depends_on: {api: {condition: service_healthy}}
+    x-orch: {health_check: {http: ':80/health'}}
+volumes:
+  data: {}
+";
+
 /// A Compose project in a folder of its own; removed from the engine when it goes out of scope.
 pub(crate) struct Stack {
     pub(crate) name: String,

@@ -51,6 +51,24 @@ pub(crate) fn plain(name: &str) -> (Service, Behaviour) {
     service(name, "", Behaviour::new().log(Duration::from_millis(1), "started"))
 }
 
+/// The request for the first container of a service.
+pub(crate) fn first_container<'a>(project: &'a Project, service: &'a Service) -> ContainerRequest<'a> {
+    let name = project.container_name(service, 1);
+    ContainerRequest {
+        project,
+        service,
+        number: 1,
+        name: name.clone(),
+        final_name: name,
+        config_hash: "hash".to_owned(),
+        image_id: "sha256:0".to_owned(),
+        replaces: None,
+        links: Vec::new(),
+        inherited: Vec::new(),
+        oneoff: None,
+    }
+}
+
 impl World {
     /// With these services, and the network and the volume already there.
     pub(crate) async fn new(side: Side, test: &str, services: Vec<(Service, Behaviour)>) -> Self {
@@ -105,21 +123,7 @@ impl World {
 
     /// The request for the first container of a service.
     pub(crate) fn request(&self, service: &str) -> ContainerRequest<'_> {
-        let service = &self.project.services[service];
-        let name = self.project.container_name(service, 1);
-        ContainerRequest {
-            project: &self.project,
-            service,
-            number: 1,
-            name: name.clone(),
-            final_name: name,
-            config_hash: "hash".to_owned(),
-            image_id: "sha256:0".to_owned(),
-            replaces: None,
-            links: Vec::new(),
-            inherited: Vec::new(),
-            oneoff: None,
-        }
+        first_container(&self.project, &self.project.services[service])
     }
 
     pub(crate) async fn create(&self, service: &str) -> String {
