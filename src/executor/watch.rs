@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::{
     engine::{Engine, EngineAction, EngineError, EngineEvent, Scope},
     plan::{Container, ContainerState, EngineHealth},
-    scheduler::{ContainerChange, Input},
+    scheduler::{ContainerChange, Exit, Input},
 };
 
 /// Between two tries to reach the engine again.
@@ -94,8 +94,10 @@ impl Watch {
         self.begin(new.stream);
         self.reconnecting = false;
         let gone = known.iter().filter(|id| !new.containers.iter().any(|c| c.id == **id));
-        let gone =
-            gone.map(|id| Input::Container { id: id.clone(), change: ContainerChange::Died { code: -1 } });
+        let gone = gone.map(|id| Input::Container {
+            id: id.clone(),
+            change: ContainerChange::Died(Exit { code: -1, told: false }),
+        });
         new.containers.iter().flat_map(states).chain(gone).collect()
     }
 }
@@ -127,7 +129,8 @@ fn states(container: &Container) -> Vec<Input> {
         }
         ContainerState::Exited | ContainerState::Dead => {
             let code = container.exit_code.unwrap_or(-1);
-            vec![change(ContainerChange::Started), change(ContainerChange::Died { code })]
+            let exit = Exit { code, told: false };
+            vec![change(ContainerChange::Started), change(ContainerChange::Died(exit))]
         }
         ContainerState::Created | ContainerState::Removing => Vec::new(),
     }
@@ -137,7 +140,7 @@ fn states(container: &Container) -> Vec<Input> {
 pub(super) fn input(event: &EngineEvent) -> Option<Input> {
     let change = match &event.action {
         EngineAction::Started | EngineAction::Restarted => ContainerChange::Started,
-        EngineAction::Died { code } => ContainerChange::Died { code: *code },
+        EngineAction::Died { code } => ContainerChange::Died(Exit { code: *code, told: true }),
         EngineAction::OutOfMemory => ContainerChange::OutOfMemory,
         EngineAction::Health(EngineHealth::Healthy) => ContainerChange::Healthy,
         EngineAction::Health(EngineHealth::Unhealthy) => ContainerChange::Unhealthy,

@@ -171,7 +171,7 @@ impl Scheduler {
                 Change::Breaker { id: probe, breaker } => self.show_breaker(now, owner, probe, breaker),
                 Change::StageStarted { index } => self.show_stage(id, place, index, StageStatus::Started, ""),
                 Change::StagePassed { index } => {
-                    self.run_of(id, place).early_exits = 0;
+                    self.run_of(id, place).has_got_to(index + 1);
                     self.show_stage(id, place, index, StageStatus::Passed, "");
                 }
                 Change::StageDegraded { index, why } => {

@@ -94,16 +94,23 @@ pub enum ContainerChange {
     /// Its process runs.
     Started,
     /// Its process ended.
-    Died {
-        /// Exit code.
-        code: i64,
-    },
+    Died(Exit),
     /// It ran out of memory.
     OutOfMemory,
     /// Its own HEALTHCHECK passes.
     Healthy,
     /// Its own HEALTHCHECK failed too often.
     Unhealthy,
+}
+
+/// How a container's process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit {
+    /// Exit code; -1: not known.
+    pub code: i64,
+    /// The engine told of it as it happened. Otherwise it was found when the engine could be asked again, and who
+    /// ended it is not known: a daemon that is started again ends what it finds, also with code 0.
+    pub told: bool,
 }
 
 /// Which probe a result belongs to.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    AfterReady, ContainerChange, Effect, Owner, ProbeKey, RestartOrder, Scheduler, StepFailure,
+    AfterReady, ContainerChange, Effect, Exit, Owner, ProbeKey, RestartOrder, Scheduler, StepFailure,
     finish::Fault,
     lane::Lane,
     machine::{Course, StepState},
@@ -33,14 +33,16 @@ pub(super) struct ReplicaRun {
     pub(super) first_try: Option<Elapsed>,
     /// When it last came up.
     up_since: Elapsed,
-    /// Exits before the first stage passed, in this try.
-    pub(super) early_exits: u32,
+    /// Exits in this try since it got further than ever.
+    early_exits: u32,
+    /// Stages that it passed at most, in this try.
+    furthest: usize,
     /// How often the engine started it again by itself, since we last asked it to start it.
     restarts: u64,
     /// The engine said that it started, since we last asked it to.
     pub(super) seen_start: bool,
     /// It exited before the answer to its start came.
-    pub(super) early_exit: Option<i64>,
+    pub(super) early_exit: Option<Exit>,
     pub(super) out_of_memory: bool,
     pub(super) was_up: bool,
     /// It was ready at least once.
@@ -68,6 +70,15 @@ pub(super) enum Life {
     Skipped,
 }
 
+/// What an exit means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// It has done what it was for.
+    Completed,
+    /// It should still run; words on when it ended, where the code does not say enough.
+    Failed(&'static str),
+}
+
 impl ReplicaRun {
     pub(super) fn new(replica: &UnitReplica) -> Self {
         Self {
@@ -78,6 +89,7 @@ impl ReplicaRun {
             first_try: None,
             up_since: Elapsed::ZERO,
             early_exits: 0,
+            furthest: 0,
             restarts: 0,
             seen_start: false,
             early_exit: None,
@@ -108,6 +120,14 @@ impl ReplicaRun {
         self.seen_start = false;
         self.early_exit = None;
         self.out_of_memory = false;
+    }
+
+    /// It has passed so many stages. One that exits again and again at the same point is in a crash loop, also where
+    /// its process was up long enough to pass the first of them.
+    pub(super) fn has_got_to(&mut self, stages: usize) {
+        if stages > self.furthest {
+            (self.furthest, self.early_exits) = (stages, 0);
+        }
     }
 
     /// Ends its checks and keeps what they found.
@@ -166,9 +186,9 @@ impl Scheduler {
         run.was_up = true;
         run.up_since = now;
         let first_try = *run.first_try.get_or_insert(now);
-        if let Some(code) = run.early_exit.take() {
+        if let Some(exit) = run.early_exit.take() {
             self.unit_changed(id);
-            return self.exited(now, id, place, code);
+            return self.exited(now, id, place, exit);
         }
         let deadline = self.deadline(first_try, self.plan.units[id.index()].start.timeout);
         match self.spec(id) {
@@ -283,8 +303,8 @@ impl Scheduler {
                     self.come_up(now, id, place);
                 }
             }
-            (ContainerChange::Died { code }, Life::Starting) if run.seen_start => run.early_exit = Some(code),
-            (ContainerChange::Died { code }, Life::Up) if run.seen_start => self.exited(now, id, place, code),
+            (ContainerChange::Died(exit), Life::Starting) if run.seen_start => run.early_exit = Some(exit),
+            (ContainerChange::Died(exit), Life::Up) if run.seen_start => self.exited(now, id, place, exit),
             (ContainerChange::Healthy, Life::Up) if engine_decides => {
                 let probe = ProbeId { stage: 0, check: 0, live: false };
                 if run.monitor.is_some() {
@@ -301,7 +321,7 @@ impl Scheduler {
             }
             (
                 ContainerChange::Started
-                | ContainerChange::Died { .. }
+                | ContainerChange::Died(_)
                 | ContainerChange::Healthy
                 | ContainerChange::Unhealthy,
                 Life::Waiting
@@ -316,12 +336,13 @@ impl Scheduler {
     }
 
     /// Its process has ended by itself.
-    pub(super) fn exited(&mut self, now: Elapsed, id: UnitId, place: usize, code: i64) {
+    pub(super) fn exited(&mut self, now: Elapsed, id: UnitId, place: usize, exit: Exit) {
+        let code = exit.code;
         let unit = self.plan.units[id.index()].clone();
         self.exits.push((self.replica_name(id, place), code));
+        let ending = self.ending(id, place, exit);
         let run = self.run_of(id, place);
         run.give_up_checks();
-        let checked = matches!(unit.readiness, Readiness::Spec(_) | Readiness::Healthcheck(_));
         let comes_back = match unit.restarted_by_engine {
             RestartedByEngine::Always => true,
             RestartedByEngine::OnFailure(most) => code != 0 && most.is_none_or(|most| run.restarts < most),
@@ -337,18 +358,41 @@ impl Scheduler {
             }
             let why = format!("exited with code {code}{memory}");
             self.show(id, place, ServiceState::Restarting, &why);
-        } else if code == 0 && (unit.oneshot || !checked || run.was_ready) {
+        } else if ending == Ending::Completed {
             run.life = Life::Completed;
             self.agenda.set(Self::owner_timer(Owner::Replica(id, place)), None);
             self.show(id, place, ServiceState::Completed, "");
         } else {
-            let early = if run.was_ready { "" } else { " before it was ready" };
-            let early = if code == 0 { early } else { "" };
-            let why = format!("exited with code {code}{memory}{early}");
+            let when = match ending {
+                Ending::Failed(when) => when,
+                Ending::Completed => "",
+            };
+            let why = format!("exited with code {code}{memory}{when}");
             self.start_failed(now, id, place, Fault::exit(why, code));
         }
         self.unit_changed(id);
         self.look_at_abort(id, code);
+    }
+
+    /// What an exit means that the engine does not answer by a start.
+    ///
+    /// What has a check serves: others count on it, so while they start it may not end, also not with 0. What has none
+    /// may be a job, as for Compose, and 0 its end; not where the engine was away, as nobody knows who ended it.
+    fn ending(&mut self, id: UnitId, place: usize, exit: Exit) -> Ending {
+        let unit = &self.plan.units[id.index()];
+        let own_check = matches!(unit.readiness, Readiness::Spec(_) | Readiness::Healthcheck(_));
+        let (oneshot, checked) = (unit.oneshot, self.spec(id).is_some());
+        let settled = self.course == Course::Watching;
+        let was_ready = self.run_of(id, place).was_ready;
+        match exit.code {
+            0 if oneshot => Ending::Completed,
+            0 if own_check && !was_ready => Ending::Failed(" before it was ready"),
+            0 if settled => Ending::Completed,
+            0 if checked && was_ready => Ending::Failed(" while others were starting"),
+            0 if !exit.told => Ending::Failed(" while the engine was away"),
+            0 => Ending::Completed,
+            _ => Ending::Failed(""),
+        }
     }
 
     /// A start, or what came of it, failed: it is tried again as often as its policy says.
@@ -370,6 +414,7 @@ impl Scheduler {
         run.life = Life::Backoff;
         run.attempt += 1;
         run.early_exits = 0;
+        run.furthest = 0;
         run.restarts = 0;
         self.agenda.set(Self::owner_timer(Owner::Replica(id, place)), Some(now + pause));
         let (number, of) = (attempt + 2, policy.retries + 1);

@@ -250,3 +250,64 @@ x-orch: {startup: {timeout: 60s}}
     let legacy = "`legacy`: start timed out after 20s, in stage legacy (connection refused)";
     assert_eq!(why, Some(format!("cache: connection refused; {legacy}").as_str()));
 }
+
+const SERVER_AND_CLIENT: &str = "
+services:
+  api:
+    image: api
+    x-orch: {health_check: {tcp: 1}}
+  web:
+    image: web
+    depends_on: {api: {condition: service_healthy}}
+    x-orch: {health_check: {tcp: 1}}
+";
+
+#[tokio::test(start_paused = true)]
+async fn what_serves_may_not_end_while_others_start() {
+    let after = |web| {
+        let api = Behaviour::new().exits(0, ms(2000));
+        SimEngine::new(
+            Script::new().service("api", api).service("web", Behaviour::new().ready_after(ms(web))),
+        )
+    };
+    let ran = up_of(&after(9000), SERVER_AND_CLIENT).await;
+    assert_eq!(ran.ended.finished.failures[0].reason, "exited with code 0 while others were starting");
+    assert_eq!(ran.ended.finished.aftermath, Aftermath::RolledBack);
+    assert!(ran.took < ms(5000), "{:?}", ran.took);
+    // Once all is ready somebody has stopped it, as far as anybody knows.
+    let ran = watched(&after(500), SERVER_AND_CLIENT, 6000).await;
+    assert_eq!(states(&ran, "api")[..2], [ServiceState::Ready, ServiceState::Completed]);
+    assert_eq!(ran.ended.finished.verdict, Verdict::Cancelled, "{:?}", ran.ended.finished.failures);
+    // What has no check may have been a job.
+    let plain = SERVER_AND_CLIENT.replace("    x-orch: {health_check: {tcp: 1}}\n  web", "  web");
+    let plain = plain.replace("service_healthy", "service_started");
+    let ran = up_of(&after(9000), &plain).await;
+    assert_eq!(ran.ended.finished.verdict, Verdict::Succeeded, "{:?}", ran.ended.finished.failures);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_exits_again_and_again_behind_its_first_stage_fails() {
+    let yaml = "
+services:
+  llm:
+    image: llm
+    restart: always
+    x-orch:
+      health_check:
+        type: staged
+        stages:
+          - {name: started, container: running}
+          - {name: port, tcp: 1, timeout: 5m}
+          - {name: loaded, http: ':1/', timeout: 5m}
+";
+    let llm = || Behaviour::new().stage_after("port", ms(500)).exits(9, ms(2000));
+    let never = llm().never_ready().stage_after("started", ms(0)).stage_after("port", ms(500));
+    let ran = up_of(&SimEngine::new(Script::new().service("llm", never)), yaml).await;
+    assert_eq!(ran.ended.finished.failures[0].reason, "keeps exiting, last with code 9");
+    // The first exit was behind a stage that it had not passed before; the second is a loop.
+    assert!(ran.took > ms(4000) && ran.took < ms(8000), "{:?}", ran.took);
+    // Twice, and then well: each time it got further.
+    let twice = Behaviour::new().stage_after("port", ms(500)).exits_times(9, ms(300), 1);
+    let ran = up_of(&SimEngine::new(Script::new().service("llm", twice)), yaml).await;
+    assert_eq!(ran.ended.finished.verdict, Verdict::Succeeded, "{:?}", ran.ended.finished.failures);
+}

@@ -3,7 +3,10 @@
 
 #![expect(clippy::print_stdout, reason = "what a test did is part of its record")]
 
+use std::time::Duration;
+
 use crate::support::{
+    chance::Random,
     daemon::Daemon,
     stack::{Ran, Running, Stack},
 };
@@ -60,10 +63,32 @@ fn is_gone(stack: &Stack, daemon: &Daemon) {
 fn killed_at(words: &str, daemon: &mut Daemon, stack: &Stack) -> Ran {
     let mut up = call(stack, daemon, "up -d");
     up.until(words);
+    survived(up, words, daemon, stack)
+}
+
+/// The same at random moments; `DOCKER_ORCH_MOMENTS` says at how many.
+fn killed_at_random(daemon: &mut Daemon, stack: &Stack) {
+    let given = std::env::var("DOCKER_ORCH_MOMENTS").ok();
+    let moments = given.map_or(2, |text| text.parse().expect("a number"));
+    let mut random = Random::new();
+    for _ in 0..moments {
+        let (lines, on) = (random.below(14), Duration::from_millis(random.below(400)));
+        let mut up = call(stack, daemon, "up -d");
+        // What has ended before the daemon does is nothing to look at.
+        if !up.let_run(usize::try_from(lines).unwrap_or_default(), on) {
+            drop(up.end().code(0));
+            drop(call(stack, daemon, "down").end().code(0));
+            continue;
+        }
+        drop(survived(up, &format!("{lines} lines and {on:?}"), daemon, stack));
+    }
+}
+
+fn survived(up: Running, moment: &str, daemon: &mut Daemon, stack: &Stack) -> Ran {
     daemon.kill();
     daemon.start_again();
     let ran = up.end();
-    println!("killed at `{words}`: {}\n{}", ran.exit_code(), ran.err);
+    println!("killed at `{moment}`: {}\n{}", ran.exit_code(), ran.err);
     assert!(!ran.err.contains("panicked") && !ran.err.contains("internal error"), "{}", ran.err);
     match ran.exit_code() {
         0 => assert_eq!(running(stack, daemon), 3, "{}", ran.err),
@@ -88,9 +113,10 @@ fn with_daemon(test: &str, options: &[&str], each: impl Fn(&mut Daemon, &Stack))
 #[test]
 fn a_daemon_that_takes_its_containers_along_is_survived() {
     with_daemon("daemon", &[], |daemon, stack| {
-        for words in ["network created", "db-1   starting"] {
+        for words in ["network created", "db-1   starting", "api-1  probing"] {
             killed_at(words, daemon, stack);
         }
+        killed_at_random(daemon, stack);
     });
 }
 
@@ -102,5 +128,6 @@ fn with_live_restore_the_start_goes_on() {
         }
         // Nothing was asked for meanwhile, and nothing was lost.
         drop(killed_at("api-1  probing", daemon, stack).code(0));
+        killed_at_random(daemon, stack);
     });
 }
