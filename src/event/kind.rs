@@ -167,6 +167,13 @@ pub enum EventKind {
         /// Its words.
         text: String,
     },
+    /// A hook of a container says something.
+    Hook {
+        /// Whose hook.
+        replica: Replica,
+        /// One line.
+        text: String,
+    },
     /// Everything that was asked for is ready. An attached run goes on and watches.
     Ready {
         /// Services that are not as they should be.

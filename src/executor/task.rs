@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     Quiet,
-    life::{give_files, hook_request, post_start},
+    life::{give_files, post_start, pre_stop},
 };
 use crate::{
     engine::{
@@ -383,18 +383,34 @@ impl StepTask {
         let Some(service) = service else { return self.engine.start(&id).await };
         give_files(self.engine.as_ref(), &self.project, service, &id).await?;
         self.engine.start(&id).await?;
-        post_start(self.engine.as_ref(), service, &id).await
+        let listen = self.listen(replica);
+        let mut ending = self.ending.clone();
+        tokio::select! {
+            done = post_start(self.engine.as_ref(), service, &id, &listen) => done,
+            // The container goes, or is stopped, and its hook with it.
+            _ = ending.wait_for(|ending| *ending) => {
+                let message = "its post_start hook was not waited for";
+                Err(EngineError::new(EngineErrorKind::Failed, message))
+            }
+        }
+    }
+
+    /// Hands on what a hook says.
+    fn listen(&self, replica: &Replica) -> impl Fn(&str) + Sync {
+        let (sender, replica) = (self.progress.clone(), replica.clone());
+        move |line| {
+            let kind = EventKind::Hook { replica: replica.clone(), text: line.to_owned() };
+            // The loop has ended: nobody wants to know.
+            drop(sender.send(kind));
+        }
     }
 
     /// Hooks before a stop. One that fails keeps nothing from being stopped.
     async fn before_stop(&self, replica: &Replica, container: &ContainerRef) {
-        for hook in self.service(replica).map(|s| s.pre_stop.as_slice()).unwrap_or_default() {
-            let failed = match self.engine.exec(&container.id, &hook_request(hook)).await {
-                Ok(output) if output.code == 0 => continue,
-                Ok(output) => format!("exited with {}", output.code),
-                Err(error) => error.message,
-            };
-            let message = format!("pre_stop hook of `{replica}` failed: {failed}");
+        let Some(service) = self.service(replica) else { return };
+        let listen = self.listen(replica);
+        for wrong in pre_stop(self.engine.as_ref(), service, &container.id, &listen).await {
+            let message = format!("{replica}: {wrong}");
             drop(self.progress.send(EventKind::Warning { message }));
         }
     }

@@ -47,28 +47,7 @@ fn line(view: &RunView, event: &Event) -> Option<(String, String)> {
         EventKind::WaveFailed { wave, reason } => (format!("wave {wave}"), format!("failed: {reason}")),
         EventKind::StepStarted { action, .. } => (action.target.clone(), doing(action.action)?.to_owned()),
         EventKind::StepDone { action, took, .. } => {
-            let done = match action.action {
-                Verb::CreateNetwork => "network created",
-                Verb::RemoveNetwork => "network removed",
-                Verb::CreateVolume => "volume created",
-                Verb::RemoveVolume => "volume removed",
-                Verb::PullImage => "pulled",
-                Verb::BuildImage => "built",
-                Verb::RemoveImage => "image removed",
-                Verb::ProviderUp => "created",
-                Verb::ProviderDown => "removed",
-                Verb::ProviderStop => "stopped",
-                Verb::SetUpModel => "model set up",
-                // Their services' states say it.
-                Verb::CreateContainer
-                | Verb::StartContainer
-                | Verb::StopContainer
-                | Verb::KillContainer
-                | Verb::RestartContainer
-                | Verb::RenameContainer
-                | Verb::ReconnectContainer
-                | Verb::RemoveContainer => return None,
-            };
+            let done = done(action.action)?;
             (action.target.clone(), format!("{done} in {}", human_duration(*took)))
         }
         EventKind::StepFailed { action, error, .. } => {
@@ -105,6 +84,7 @@ fn line(view: &RunView, event: &Event) -> Option<(String, String)> {
             (replica.to_string(), format!("{check}: {}", breaker_words(*breaker, *open_for, cause)?))
         }
         EventKind::Told { target, text } => (target.clone(), text.clone()),
+        EventKind::Hook { replica, text } => (format!("{replica} ->"), text.clone()),
         EventKind::Ready { degraded } if degraded.is_empty() => (view.project.clone(), "ready".to_owned()),
         EventKind::Ready { degraded } => {
             (view.project.clone(), format!("ready, degraded: {}", degraded.join(", ")))
@@ -119,6 +99,32 @@ fn line(view: &RunView, event: &Event) -> Option<(String, String)> {
         | EventKind::Unknown => {
             return None;
         }
+    })
+}
+
+/// What is to be said of a step that is done.
+fn done(verb: Verb) -> Option<&'static str> {
+    Some(match verb {
+        Verb::CreateNetwork => "network created",
+        Verb::RemoveNetwork => "network removed",
+        Verb::CreateVolume => "volume created",
+        Verb::RemoveVolume => "volume removed",
+        Verb::PullImage => "pulled",
+        Verb::BuildImage => "built",
+        Verb::RemoveImage => "image removed",
+        Verb::ProviderUp => "created",
+        Verb::ProviderDown => "removed",
+        Verb::ProviderStop => "stopped",
+        Verb::SetUpModel => "model set up",
+        // Their services' states say it.
+        Verb::CreateContainer
+        | Verb::StartContainer
+        | Verb::StopContainer
+        | Verb::KillContainer
+        | Verb::RestartContainer
+        | Verb::RenameContainer
+        | Verb::ReconnectContainer
+        | Verb::RemoveContainer => return None,
     })
 }
 

@@ -228,7 +228,7 @@ impl RunView {
             EventKind::Saved { path } => self.saved.push(path.clone()),
             EventKind::Warning { message } => self.warnings.push(message.clone()),
             EventKind::RunFinished(finished) => self.finished = Some(finished.clone()),
-            EventKind::Unknown => {}
+            EventKind::Hook { .. } | EventKind::Unknown => {}
         }
     }
 

@@ -343,7 +343,7 @@ impl Running {
         let (engine, id) = (Arc::clone(&self.engine), self.container.id.clone());
         let service = self.service.clone();
         Box::pin(async move {
-            match post_start(engine.as_ref(), &service, &id).await {
+            match post_start(engine.as_ref(), &service, &id, &|_| {}).await {
                 Err(error) if engine.inspect(&id).await.is_ok_and(|d| d.is_some_and(|d| d.pid > 0)) => {
                     Err(error)
                 }

@@ -11,6 +11,7 @@ mod docker;
 mod docker_engine;
 mod examples;
 mod faults;
+mod hooks;
 mod inspect_old_api;
 mod inspect_parity;
 mod lock;

@@ -303,6 +303,13 @@ impl Behaviour {
         self
     }
 
+    /// How long a command in it takes.
+    #[must_use]
+    pub fn exec_takes(mut self, time: Duration) -> Self {
+        self.exec_takes = time;
+        self
+    }
+
     /// A command whose words, joined by blanks, contain `words` answers so.
     #[must_use]
     pub fn exec(mut self, words: &str, code: i64, output: &str) -> Self {
