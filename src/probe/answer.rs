@@ -22,7 +22,8 @@ impl HttpAnswer {
     /// What is not as the probe expects it; `None` where everything is.
     pub(super) fn fault(&self, probe: &HttpProbe) -> Option<String> {
         if !accepts(probe, self.status) {
-            return Some(self.status_line.clone());
+            let expected = expected(probe).map(|expected| format!(", not {expected}")).unwrap_or_default();
+            return Some(format!("{}{expected}", self.status_line));
         }
         if let Some(text) = &probe.body_contains
             && !String::from_utf8_lossy(&self.body).contains(text.as_str())
@@ -37,7 +38,10 @@ impl HttpAnswer {
         };
         probe.json.iter().find_map(|(path, expected)| match find(&body, path) {
             Some(found) if same(found, expected) => None,
-            Some(found) => Some(format!("{}, but {path} is {}", self.status_line, short(&found.to_string()))),
+            Some(found) => {
+                let (found, expected) = (short(&found.to_string()), short(&expected.to_string()));
+                Some(format!("{}, but {path} is {found}, not {expected}", self.status_line))
+            }
             None => Some(format!("{}, but its body has no {path}", self.status_line)),
         })
     }
@@ -56,6 +60,15 @@ pub(super) fn accepts(probe: &HttpProbe, status: u16) -> bool {
         return (200..300).contains(&status);
     }
     probe.status.iter().any(|(from, to)| (*from..=*to).contains(&status))
+}
+
+/// What the probe takes for a pass, where it says so: `204, 300-399`.
+fn expected(probe: &HttpProbe) -> Option<String> {
+    let range = |(from, to): &(u16, u16)| {
+        if from == to { from.to_string() } else { format!("{from}-{to}") }
+    };
+    let ranges: Vec<String> = probe.status.iter().map(range).collect();
+    (!ranges.is_empty()).then(|| ranges.join(", "))
 }
 
 /// The value at a JSON pointer (`/checks/db`) or a dotted path (`checks.db`, `$.items[0].name`).
@@ -150,6 +163,9 @@ mod tests {
             let fault = answer(status, "").fault(&HttpProbe { status: ranges, ..probe() });
             assert_eq!(fault.is_none(), passes, "{status}: {fault:?}");
         }
+        let wanted = HttpProbe { status: vec![(204, 204), (300, 399)], ..probe() };
+        assert_eq!(answer(200, "").fault(&wanted).as_deref(), Some("200, not 204, 300-399"));
+        assert_eq!(answer(503, "").fault(&probe()).as_deref(), Some("503"));
     }
 
     #[test]
@@ -171,7 +187,7 @@ mod tests {
             ("$.checks.db", serde_json::json!(true), None),
             ("list[0].n", serde_json::json!(1), None),
             ("/a.b", serde_json::json!(2), None),
-            ("status", serde_json::json!("up"), Some("200, but status is \"ok\"")),
+            ("status", serde_json::json!("up"), Some("200, but status is \"ok\", not \"up\"")),
             ("checks.cache", serde_json::json!(true), Some("200, but its body has no checks.cache")),
         ] {
             let wanted = HttpProbe { json: vec![(path.to_owned(), expected)], ..probe() };

@@ -181,6 +181,29 @@ async fn a_server_is_reached_by_its_address_and_from_inside() {
 }
 
 #[tokio::test]
+async fn what_a_server_answers_is_compared_with_what_is_expected() {
+    let ward = Ward::new("answers").await;
+    let web = ward.start(&service("web", &["--port", "8080", "--ready-after", "never"])).await;
+    let asked = |status: &[(u16, u16)], contains: Option<&str>, json: &[(&str, serde_json::Value)]| {
+        ProbeSpec::Http(HttpProbe {
+            status: status.to_vec(),
+            body_contains: contains.map(str::to_owned),
+            json: json.iter().map(|(path, value)| ((*path).to_owned(), value.clone())).collect(),
+            ..request(None, 8080, "/health")
+        })
+    };
+    ward.passes(&web, asked(&[(500, 599)], Some("unhealthy"), &[("status", "unhealthy".into())])).await;
+    let said = ward.fails(&web, asked(&[(200, 200), (300, 399)], None, &[])).await;
+    assert_eq!(said, "503 Service Unavailable, not 200, 300-399");
+    let said = ward.fails(&web, asked(&[(503, 503)], Some("fine"), &[])).await;
+    assert_eq!(said, "503 Service Unavailable, but its body does not contain `fine`");
+    let said = ward.fails(&web, asked(&[(503, 503)], None, &[("status", "healthy".into())])).await;
+    assert_eq!(said, "503 Service Unavailable, but status is \"unhealthy\", not \"healthy\"");
+    let said = ward.fails(&web, asked(&[(503, 503)], None, &[("checks.gpu", true.into())])).await;
+    assert_eq!(said, "503 Service Unavailable, but its body has no checks.gpu");
+}
+
+#[tokio::test]
 async fn a_server_without_a_network_or_with_the_hosts_is_reached() {
     let ward = Ward::new("modes").await;
     let alone = ward.start(&in_mode("none", "alone", &["--port", "8080"])).await;
