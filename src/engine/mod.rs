@@ -15,7 +15,7 @@ pub use request::*;
 
 use futures::{future::BoxFuture, stream::BoxStream};
 
-use crate::plan::{Container, ContainerDetail, Endpoint, ImageInfo, Observed, ObservedNetwork};
+use crate::plan::{Container, ContainerDetail, Endpoint, EngineFacts, ImageInfo, Observed, ObservedNetwork};
 
 /// What every verb gives: an answer or an [`EngineError`], later.
 pub type EngineFuture<'a, T> = BoxFuture<'a, Result<T, EngineError>>;
@@ -24,6 +24,12 @@ pub type EngineFuture<'a, T> = BoxFuture<'a, Result<T, EngineError>>;
 pub trait Engine: Send + Sync {
     /// What is known of the engine since the connection was made; asks nothing.
     fn info(&self) -> &EngineInfo;
+
+    /// What the engine says of itself and of its machine, now.
+    fn about(&self) -> EngineFuture<'_, EngineFacts>;
+
+    /// Every container of the engine, of whatever project, running or not, sorted by name.
+    fn containers(&self) -> EngineFuture<'_, Vec<Container>>;
 
     /// Lists what the engine has of a project, and the images, networks and volumes that it names.
     fn observe<'a>(&'a self, scope: &'a Scope) -> EngineFuture<'a, Observed>;

@@ -22,6 +22,8 @@ pub struct EngineInfo {
     pub server_version: String,
     /// `linux` or `windows`.
     pub os: String,
+    /// `amd64`, `arm64`, …
+    pub arch: String,
     /// Where it listens, for messages.
     pub host: String,
     /// It runs on this machine (a local socket), so that container addresses may be reached.

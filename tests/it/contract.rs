@@ -32,6 +32,7 @@ macro_rules! every_contract {
             streams_are_opened_before_the_start_and_end_with_the_container,
             what_is_written_to_a_container_reaches_it_to_its_end, a_terminal_is_told_its_size,
             a_oneoff_container_removes_itself, a_shared_namespace_needs_a_running_container,
+            containers_of_every_project_are_listed, an_engine_tells_of_itself,
         }
     };
 }
@@ -635,4 +636,33 @@ pub(crate) async fn a_shared_namespace_needs_a_running_container(side: Side) {
     world.engine.start(&side_car).await.unwrap();
     let detail = world.engine.inspect(&side_car).await.unwrap().unwrap();
     assert_eq!((detail.network_mode, detail.networks.len()), (format!("container:{id}"), 0));
+}
+
+pub(crate) async fn containers_of_every_project_are_listed(side: Side) {
+    let (mut web, behaviour) = plain("web");
+    let port = Port { target: Some(80), published: Some("38419".to_owned()), ..Port::default() };
+    web.ports.push(Port { host_ip: Some("127.0.0.1".to_owned()), protocol: Some("tcp".to_owned()), ..port });
+    let world = World::new(side, "all", vec![(web, behaviour), plain("idle")]).await;
+    let (web, idle) = (world.run("web").await, world.create("idle").await);
+    let all = world.engine.containers().await.unwrap();
+    assert!(all.is_sorted_by_key(|c| c.name.clone()));
+    let listed = |id: &str| all.iter().find(|c| c.id == id).expect("it is listed");
+    assert_eq!(listed(&web), &world.observed("web").await);
+    let published: Vec<_> = listed(&web).ports.iter().map(|p| (p.ip.as_str(), p.public, p.private)).collect();
+    assert_eq!(published, [("127.0.0.1", 38419, 80)]);
+    assert_eq!((listed(&idle).state, listed(&idle).ports.len()), (ContainerState::Created, 0));
+    assert_eq!(listed(&idle).compose_label("project"), Some(world.project.name.as_str()));
+}
+
+pub(crate) async fn an_engine_tells_of_itself(side: Side) {
+    let world = World::new(side, "about", Vec::new()).await;
+    let about = world.engine.about().await.unwrap();
+    for said in [&about.machine, &about.data_root, &about.storage_driver, &about.cgroup_version] {
+        assert!(!said.is_empty(), "{about:?}");
+    }
+    assert!(about.cpus > 0 && about.memory > 1 << 28, "{about:?}");
+    assert!(about.runtimes.iter().any(|name| name == "runc"), "{about:?}");
+    let year_2000 = 946_684_800_000_000_000;
+    assert!(about.data_root.starts_with('/') && about.time > Some(year_2000), "{about:?}");
+    assert!(!world.engine.info().arch.is_empty());
 }

@@ -56,6 +56,7 @@ pub(super) async fn connect(options: &ConnectOptions) -> Result<Connection, Engi
             api_version: format!("{}.{}", api.0, api.1),
             server_version: version.version.unwrap_or_default(),
             os: version.os.unwrap_or_default(),
+            arch: version.arch.unwrap_or_default(),
             host: target.host.clone(),
             local: target.host.starts_with("unix://"),
         },

@@ -16,7 +16,7 @@ use bollard::{
 use futures::{FutureExt, stream::BoxStream};
 
 use super::{
-    attach, build, connect,
+    about, attach, build, connect,
     context::{ConnectOptions, Target},
     create::{creation, endpoint, network_labels, volume_labels},
     credentials, end,
@@ -29,7 +29,7 @@ use crate::{
         EngineEvent, EngineFuture, EngineInfo, ExecOutput, ExecRequest, FileUpload, LogLine, LogOptions,
         NetworkRequest, ProgressFn, Scope, TerminalSize, Used, VolumeRequest,
     },
-    plan::{Container, ContainerDetail, Endpoint, ImageInfo, Observed, ObservedNetwork},
+    plan::{Container, ContainerDetail, Endpoint, EngineFacts, ImageInfo, Observed, ObservedNetwork},
     project::Mapping,
 };
 
@@ -191,6 +191,14 @@ fn archive(files: &[&FileUpload]) -> Result<Vec<u8>, EngineError> {
 impl Engine for DockerEngine {
     fn info(&self) -> &EngineInfo {
         &self.info
+    }
+
+    fn about(&self) -> EngineFuture<'_, EngineFacts> {
+        about::about(&self.docker, self.limit).boxed()
+    }
+
+    fn containers(&self) -> EngineFuture<'_, Vec<Container>> {
+        observe::all_containers(&self.docker, self.limit).boxed()
     }
 
     fn observe<'a>(&'a self, scope: &'a Scope) -> EngineFuture<'a, Observed> {

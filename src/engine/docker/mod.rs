@@ -7,6 +7,7 @@
 //!
 //! Entry point is [`DockerEngine::connect`].
 
+mod about;
 mod api_socket;
 mod attach;
 mod build;

@@ -64,17 +64,18 @@ pub(super) async fn users(
     }
 }
 
+/// Containers of whatever project.
+pub(super) async fn all_containers(docker: &Docker, limit: Duration) -> Result<Vec<Container>, EngineError> {
+    listed(docker, None, limit).await
+}
+
 async fn listed(
     docker: &Docker,
-    (filter, value): (&str, String),
+    filter: impl Into<Option<(&str, String)>>,
     limit: Duration,
 ) -> Result<Vec<Container>, EngineError> {
-    let filters = [(filter.to_owned(), vec![value])];
-    let options = ListContainersOptions {
-        all: true,
-        filters: Some(filters.into()),
-        ..ListContainersOptions::default()
-    };
+    let filters = filter.into().map(|(filter, value)| [(filter.to_owned(), vec![value])].into());
+    let options = ListContainersOptions { all: true, filters, ..ListContainersOptions::default() };
     let listed = within(limit, "list containers", docker.list_containers(Some(options))).await?;
     let mut containers: Vec<Container> = listed.into_iter().map(container).collect();
     containers.sort_by(|a, b| a.name.cmp(&b.name));

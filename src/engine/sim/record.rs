@@ -41,6 +41,8 @@ impl fmt::Display for Request {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "the methods of the trait, under their names")]
 pub enum Verb {
+    About,
+    Containers,
     Observe,
     Image,
     Pull,
@@ -74,13 +76,17 @@ impl Verb {
     /// Whether the engine is another one afterwards.
     pub fn changes(self) -> bool {
         let asks = matches!(self, Self::Observe | Self::Image | Self::Inspect | Self::Events | Self::Logs);
-        !asks && !matches!(self, Self::Attach | Self::Users | Self::Resize | Self::Exec)
+        !asks
+            && !matches!(self, Self::About | Self::Containers)
+            && !matches!(self, Self::Attach | Self::Users | Self::Resize | Self::Exec)
     }
 }
 
 impl fmt::Display for Verb {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::About => "about",
+            Self::Containers => "containers",
             Self::Observe => "observe",
             Self::Image => "image",
             Self::Pull => "pull",

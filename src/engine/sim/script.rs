@@ -8,13 +8,15 @@ use std::{
 use super::record::{Request, Verb};
 use crate::{
     engine::{EngineError, EngineErrorKind, EngineInfo},
-    plan::EngineHealth,
+    plan::{EngineFacts, EngineHealth},
 };
 
 /// Everything that a simulated engine will do by itself.
 #[derive(Debug, Clone)]
 pub struct Script {
     pub(super) info: EngineInfo,
+    /// What it says of itself.
+    pub(super) about: EngineFacts,
     /// `None`: every reference is an image that is there.
     pub(super) images: Option<BTreeMap<String, SimImage>>,
     /// What a pull finds; `None`: everything.
@@ -34,8 +36,20 @@ impl Default for Script {
                 api_version: "1.51".to_owned(),
                 server_version: "28.5.2".to_owned(),
                 os: "linux".to_owned(),
+                arch: "amd64".to_owned(),
                 host: "sim://".to_owned(),
                 local: true,
+            },
+            about: EngineFacts {
+                machine: "sim".to_owned(),
+                cpus: 4,
+                memory: 16 << 30,
+                data_root: "/var/lib/docker".to_owned(),
+                storage_driver: "overlay2".to_owned(),
+                cgroup_version: "2".to_owned(),
+                cgroup_driver: "systemd".to_owned(),
+                runtimes: vec!["io.containerd.runc.v2".to_owned(), "runc".to_owned()],
+                ..EngineFacts::default()
             },
             images: None,
             registry: None,
@@ -59,6 +73,13 @@ impl Script {
     #[must_use]
     pub fn api(mut self, version: &str) -> Self {
         version.clone_into(&mut self.info.api_version);
+        self
+    }
+
+    /// Says this of itself.
+    #[must_use]
+    pub fn about(mut self, about: EngineFacts) -> Self {
+        self.about = about;
         self
     }
 

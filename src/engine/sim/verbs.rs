@@ -20,7 +20,10 @@ use crate::{
         ExecRequest, FileUpload, LogLine, LogOptions, NetworkRequest, ProgressFn, Scope, TerminalSize, Used,
         VolumeRequest,
     },
-    plan::{Container, ContainerDetail, ContainerState, Endpoint, ImageInfo, Observed, ObservedNetwork},
+    plan::{
+        Container, ContainerDetail, ContainerState, Endpoint, EngineFacts, ImageInfo, Observed,
+        ObservedNetwork,
+    },
 };
 
 /// What a request takes that the script says nothing about.
@@ -46,6 +49,22 @@ impl SimEngine {
 impl Engine for SimEngine {
     fn info(&self) -> &EngineInfo {
         &self.inner.info
+    }
+
+    fn about(&self) -> EngineFuture<'_, EngineFacts> {
+        self.quick(Verb::About, ("", ""), QUICK, |inner, world| {
+            let now = Duration::from_secs(facts::EPOCH) + inner.now();
+            let time = i64::try_from(now.as_nanos()).ok();
+            Ok(EngineFacts { time, ..world.script.about.clone() })
+        })
+    }
+
+    fn containers(&self) -> EngineFuture<'_, Vec<Container>> {
+        self.quick(Verb::Containers, ("", ""), QUICK, |_, world| {
+            let mut all: Vec<Container> = world.containers.values().map(SimContainer::listed).collect();
+            all.sort_by(|a, b| a.name.cmp(&b.name));
+            Ok(all)
+        })
     }
 
     fn observe<'a>(&'a self, scope: &'a Scope) -> EngineFuture<'a, Observed> {
