@@ -37,6 +37,7 @@
 //! | [`scheduler`] | what may happen next | when does wave 2 start? when is a start tried again? |
 //! | [`engine`] | Docker's verbs; the adapter and the simulation | which call does Docker get? |
 //! | [`probe`] | how a check is carried out | by which way is a container asked? |
+//! | [`machine`] | what this machine says of itself | who holds a port? |
 //! | [`tool`] | programs that speak for services and models | which program provides a service? |
 //! | [`executor`] | the loop, its tasks, signals | what happens at Ctrl+C? |
 //! | [`run`] | one command from observation to outcome | what follows from a failure? |
@@ -83,6 +84,7 @@ pub mod event;
 pub mod executor;
 pub mod health;
 pub mod journal;
+pub mod machine;
 pub mod plan;
 pub mod probe;
 pub mod project;

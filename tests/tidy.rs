@@ -22,7 +22,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     // the engine's answers are snapshot nouns of plan
     ("probe", &["project", "plan", "health", "engine", "time"]),
     ("tool", &["project", "plan"]),
-    ("executor", &["project", "plan", "health", "event", "scheduler", "engine", "probe", "tool", "time"]),
+    // its answers are snapshot nouns of plan, too
+    ("machine", &["plan"]),
+    (
+        "executor",
+        &["project", "plan", "health", "event", "scheduler", "engine", "probe", "tool", "machine", "time"],
+    ),
     (
         "run",
         &[
@@ -34,6 +39,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "scheduler",
             "engine",
             "probe",
+            "machine",
             "executor",
             "time",
         ],
@@ -53,7 +59,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("tokio", &["engine", "executor", "run", "probe", "tool", "journal", "metrics", "cli"]),
     // netns opens /proc/PID/ns/net: there is no other way into a container's network
     // tool looks for programs
-    ("std::fs", &["cli", "journal", "engine/docker", "probe/netns.rs", "tool"]),
+    // machine reads /proc
+    ("std::fs", &["cli", "journal", "engine/docker", "machine", "probe/netns.rs", "tool"]),
     ("std::env", &["cli", "journal", "engine/docker", "main.rs"]),
     ("std::process", &["cli", "journal", "engine/docker", "tool", "main.rs"]),
 ];

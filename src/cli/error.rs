@@ -5,14 +5,18 @@ use std::{error::Error, fmt::Write as _};
 use anstyle::{AnsiColor, Style};
 
 use super::Exit;
-use crate::engine::{EngineError, EngineErrorKind};
+use crate::{
+    diagnostic::{Diagnostic, SourceMap, render_all},
+    engine::{EngineError, EngineErrorKind},
+    plan::held,
+};
 
 /// Why a command could not do its work. Failures during a run are events instead.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CliError {
     /// What kind; decides the exit code.
     pub kind: ErrorKind,
-    /// In one line, without a full stop. For [`ErrorKind::Files`]: everything there is to say, already laid out.
+    /// In one line, without a full stop. For [`ErrorKind::Files`] and [`ErrorKind::Held`]: everything there is to say, already laid out.
     pub message: String,
     /// What is behind it, the nearest first.
     pub causes: Vec<String>,
@@ -29,6 +33,8 @@ pub enum ErrorKind {
     Usage,
     /// The files are wrong; the message shows where.
     Files,
+    /// Somebody else holds what the files ask for; the message shows what, and where it is asked for.
+    Held,
     /// The engine cannot be reached, or refused.
     Engine,
     /// Time was over.
@@ -56,6 +62,12 @@ impl CliError {
     /// The files are wrong; `rendered` shows every fault with its place.
     pub fn files(rendered: impl Into<String>) -> Self {
         Self::new(ErrorKind::Files, rendered)
+    }
+
+    /// What stands in the way of a plan; where nothing is wrong with the files, they are not blamed.
+    pub fn in_the_way(found: &[Diagnostic], sources: &SourceMap, colour: bool) -> Self {
+        let kind = if held(found) { ErrorKind::Held } else { ErrorKind::Files };
+        Self::new(kind, render_all(found, sources, colour))
     }
 
     /// The engine did not do what `doing` names: `failed to list containers`.
@@ -108,7 +120,7 @@ impl CliError {
         match self.kind {
             ErrorKind::Failed => Exit::Failed,
             ErrorKind::Usage | ErrorKind::Files => Exit::Usage,
-            ErrorKind::Engine => Exit::Engine,
+            ErrorKind::Engine | ErrorKind::Held => Exit::Engine,
             ErrorKind::TimedOut => Exit::TimedOut,
             ErrorKind::Interrupted => Exit::Interrupted,
         }
@@ -121,7 +133,7 @@ impl CliError {
         let bold = Style::new().bold();
         let mut text = String::new();
         match self.kind {
-            ErrorKind::Files => {
+            ErrorKind::Files | ErrorKind::Held => {
                 text.push_str(self.message.trim_end());
                 text.push('\n');
             }
@@ -198,6 +210,7 @@ mod tests {
             (ErrorKind::Usage, Exit::Usage),
             (ErrorKind::Files, Exit::Usage),
             (ErrorKind::Engine, Exit::Engine),
+            (ErrorKind::Held, Exit::Engine),
             (ErrorKind::TimedOut, Exit::TimedOut),
             (ErrorKind::Interrupted, Exit::Interrupted),
         ] {

@@ -11,9 +11,9 @@ pub enum Exit {
     Fine,
     /// 1: a service failed, or what was asked could not be done.
     Failed,
-    /// 2: the file or the command line is wrong.
+    /// 2: the file or the command line is wrong, or names something that is not there.
     Usage,
-    /// 3: the engine cannot be reached, or refused.
+    /// 3: the engine cannot be reached, or refused, or somebody else holds a port or name.
     Engine,
     /// 4: time was over.
     TimedOut,

@@ -9,9 +9,10 @@ use super::{
     up,
 };
 use crate::{
-    diagnostic::{Diagnostic, SourceMap, render_all},
-    plan::{self, Observed, UpOptions, plan_json, plan_text},
-    run::look,
+    diagnostic::{Diagnostic, Severity},
+    machine::ThisMachine,
+    plan::{self, Draft, Observed, UpOptions, plan_json, plan_text},
+    run::{Intended, look, preflight},
 };
 
 /// Prints what `up` would do, and does nothing.
@@ -22,24 +23,36 @@ use crate::{
 pub(super) async fn run(invocation: &Invocation, args: &PlanArgs) -> Result<Exit, CliError> {
     let project = up::project(invocation, &args.up).await?;
     let mut options = UpOptions { offline: args.offline, ..up::options(invocation, &args.up) };
-    let observed = if args.offline {
-        Observed::default()
-    } else {
-        let engine = invocation.connect().await?;
-        up::refuse(&project, engine.info())?;
-        if let Some((known, _)) = fingerprints(invocation, &project, &engine.info().host) {
-            options.fingerprints = known;
+    let colour = invocation.display().err_colour;
+    let in_the_way = |found: Vec<Diagnostic>| CliError::in_the_way(&found, &project.sources, colour);
+    let engine = if args.offline { None } else { Some(invocation.connect().await?) };
+    let observed = match &engine {
+        None => Observed::default(),
+        Some(engine) => {
+            up::refuse(&project, engine.info())?;
+            if let Some((known, _)) = fingerprints(invocation, &project, &engine.info().host) {
+                options.fingerprints = known;
+            }
+            let observed = look(engine.as_ref(), &project).await;
+            observed.map_err(|error| CliError::engine("failed to list what the engine has", &error))?
         }
-        let observed = look(engine.as_ref(), &project).await;
-        observed.map_err(|error| CliError::engine("failed to list what the engine has", &error))?
     };
-    let faulty = |faults: Vec<Diagnostic>| CliError::files(render_all(&faults, &SourceMap::default(), false));
-    let supply = plan::supply(&project, up::cores()).map_err(faulty)?;
+    let supply = plan::supply(&project, up::cores()).map_err(in_the_way)?;
     options.unsupplied = supply.is_some();
     if args.up.yes {
         options.replace_volumes = plan::drift(&project, &observed).volumes.into_iter().collect();
     }
-    let mut plan = plan::up(&project, &observed, &options).map_err(faulty)?;
+    let Draft { mut plan, mut faults } = plan::draft(&project, &observed, &options).map_err(in_the_way)?;
+    let intended = Intended { project: &project, observed: &observed, options: &options, plan: &plan };
+    let found = preflight(engine.as_deref(), Some(&ThisMachine), intended).await;
+    let (errors, warnings): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|found| found.severity == Severity::Error);
+    faults.extend(errors);
+    if !faults.is_empty() {
+        faults.extend(warnings);
+        return Err(in_the_way(faults));
+    }
+    plan.warnings.extend(warnings.iter().map(Diagnostic::sentence));
     if let Some(supply) = supply {
         plan.warnings.extend(plan::unsupplied(&project, &plan));
         plan = plan.preceded_by(supply);

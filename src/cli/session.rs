@@ -20,10 +20,12 @@ use super::{
     lock::{self, FileLock},
 };
 use crate::{
+    diagnostic::SourceMap,
     engine::Engine,
     event::Sink,
     executor::{Run, Signals},
     journal::{Bundle, Journal, RunFolder, SavedContainer, is_first, retain, rfc3339, run_id, state_dir},
+    machine::ThisMachine,
     probe::Prober,
     project::{Project, go_duration},
     report::{JsonLines, LogStyle, ProgressMode, Reporter, RunView, Streams, SummaryOptions, summary},
@@ -47,6 +49,8 @@ pub(super) struct Session {
     /// No run of the project was recorded before.
     pub(super) first: bool,
     display: crate::report::Display,
+    /// Where what is wrong was written.
+    sources: Arc<SourceMap>,
     again: String,
 }
 
@@ -75,13 +79,14 @@ impl Session {
         let passed_on = Arc::new(AtomicBool::new(false));
         let signals = signals(invocation, Arc::clone(&passed_on))?;
         let prober = Arc::new(Prober::new(Arc::clone(&engine)));
-        let name = project.name.clone();
+        let (name, sources) = (project.name.clone(), Arc::clone(&project.sources));
         let lock = FileLock::new(invocation, &name, &engine.info().host, command);
         let mut run = Run::new(project, engine, prober, signals);
         if let Some(lock) = lock {
             run.set_lock(Box::new(lock), patience);
         }
         run.set_tools(invocation.tools());
+        run.set_machine(Arc::new(ThisMachine));
         let first = state_dir(|name| invocation.env(name)).is_some_and(|state| is_first(&state, &name));
         let folder = journal(invocation, &name, &label.id, &mut run);
         if let Some(path) = shown.events {
@@ -89,7 +94,7 @@ impl Session {
         }
         run.add_sink(Box::new(reporter.clone()));
         let (thread, again) = (Some(thread), invocation.again());
-        Ok((run, Self { label, reporter, thread, passed_on, folder, first, display, again }))
+        Ok((run, Self { label, reporter, thread, passed_on, folder, first, display, sources, again }))
     }
 
     /// Where this run keeps what it removes.
@@ -128,7 +133,7 @@ impl Session {
         {
             tracing::debug!("{} cannot be removed: {error}", folder.path().display());
         }
-        let ended = ended.map_err(run_error)?;
+        let ended = ended.map_err(|error| run_error(error, &self.sources, self.display.err_colour))?;
         if !matches!(self.display.progress, ProgressMode::Json) {
             let quiet = self.display.progress == ProgressMode::Quiet && ended.finished.failures.is_empty();
             let words = summary(&view, &SummaryOptions { command: self.again });
@@ -256,16 +261,13 @@ impl Keep for Nowhere {
 }
 
 /// A run that could not begin.
-fn run_error(error: RunError) -> CliError {
+fn run_error(error: RunError, sources: &SourceMap, colour: bool) -> CliError {
     match error {
         RunError::Engine(error) => CliError::engine("failed to list what the engine has", &error),
         RunError::Ended(_) => {
             CliError::new(ErrorKind::Interrupted, "interrupted before anything was changed")
         }
-        RunError::Plan(diagnostics) => {
-            let sources = crate::diagnostic::SourceMap::default();
-            CliError::files(crate::diagnostic::render_all(&diagnostics, &sources, false))
-        }
+        RunError::Plan(found) => CliError::in_the_way(&found, sources, colour),
         RunError::Busy { holder, waited } => {
             let waited = match waited.as_secs() {
                 0 => String::new(),

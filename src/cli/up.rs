@@ -153,6 +153,7 @@ pub(super) fn options(invocation: &Invocation, args: &UpArgs) -> UpOptions {
         no_start: args.no_start,
         one_off: None,
         stop_grace: args.timeout.map(super::args::StopTimeout::grace),
+        no_preflight: args.no_preflight,
         offline: false,
         unsupplied: false,
         now: i64::try_from(now).unwrap_or(i64::MAX),

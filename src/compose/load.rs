@@ -7,6 +7,7 @@ use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     rc::Rc,
+    sync::Arc,
 };
 
 use super::{
@@ -127,7 +128,11 @@ pub fn load(files: &dyn Files, process: &Environment, options: &LoadOptions) -> 
     let mut sources = SourceMap::default();
     let mut loader = Loader::new(files, process, options, &mut sources);
     let project = loader.project(process, options);
-    let (project, diagnostics) = loader.end(project);
+    let (mut project, diagnostics) = loader.end(project);
+    if let Some(project) = &mut project {
+        // What is wrong around the project is found later, and told with its place too.
+        project.sources = Arc::new(sources.clone());
+    }
     Loaded { project, diagnostics, sources }
 }
 

@@ -63,6 +63,14 @@ impl Diagnostic {
         self
     }
 
+    /// What is wrong and what to do, in one line without places.
+    pub fn sentence(&self) -> String {
+        match &self.help {
+            Some(help) => format!("{}: {help}", self.message),
+            None => self.message.clone(),
+        }
+    }
+
     /// Adds what to do.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {

@@ -13,6 +13,7 @@ use super::{CancelRequest, Lock, watch::Watch};
 use crate::{
     engine::Engine,
     event::{Event, EventKind, Sink},
+    machine::Machine,
     plan::{ContainerDetail, Fingerprint, Fingerprints, ImageInfo, Observed},
     probe::Probe,
     project::{Project, Replica},
@@ -26,6 +27,7 @@ pub struct Run {
     pub(super) engine: Arc<dyn Engine>,
     pub(super) prober: Arc<dyn Probe>,
     pub(super) tools: Arc<Tools>,
+    machine: Option<Arc<dyn Machine>>,
     sinks: Vec<Box<dyn Sink>>,
     pub(super) requests: BoxStream<'static, CancelRequest>,
     /// Requests to end so far: the second one kills.
@@ -89,6 +91,7 @@ impl Run {
             engine,
             prober,
             tools: Arc::default(),
+            machine: None,
             sinks: Vec::new(),
             requests,
             requested: 0,
@@ -114,6 +117,16 @@ impl Run {
     /// Lets it find the tools of this machine; without, it has none.
     pub fn set_tools(&mut self, tools: Tools) {
         self.tools = Arc::new(tools);
+    }
+
+    /// Lets it look around on this machine; without, nothing is known of it.
+    pub fn set_machine(&mut self, machine: Arc<dyn Machine>) {
+        self.machine = Some(machine);
+    }
+
+    /// The machine that it may look around on.
+    pub fn machine(&self) -> Option<Arc<dyn Machine>> {
+        self.machine.clone()
     }
 
     /// Goes on with another version of the project: what tools said is part of it.

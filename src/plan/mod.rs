@@ -3,6 +3,7 @@
 //! *Owns* the snapshot of the engine ([`Observed`]), config hashes, what containers were made from
 //! ([`Fingerprints`]), the [`Plan`] and every way to make one: [`up()`], [`supply()`], [`down()`], [`stop`],
 //! [`start`], [`restart`], [`kill`], and [`unwind()`], which undoes what another plan has done.
+//! What stands in a plan's way before it begins is found by [`preflight()`] from its [`Surroundings`].
 //! Plans are values: they can be printed, compared, and executed by anything that has an engine.
 //!
 //! *Must not know* async code, bollard, progress.
@@ -14,6 +15,7 @@ mod hash;
 mod names;
 mod observed;
 mod one_off;
+mod preflight;
 mod render;
 mod step;
 mod supply;
@@ -29,6 +31,7 @@ pub use hash::*;
 pub use names::*;
 pub use observed::*;
 pub use one_off::*;
+pub use preflight::{held, preflight, questions};
 pub use render::{plan_json, plan_text};
 pub use step::*;
 pub use supply::*;

@@ -53,6 +53,8 @@ pub struct UpOptions {
     pub one_off: Option<OneOffTarget>,
     /// Grace for containers that are stopped; `None`: their own.
     pub stop_grace: Option<std::time::Duration>,
+    /// What is around the project is not looked at before the first change: `--no-preflight`.
+    pub no_preflight: bool,
     /// No engine was asked: what was observed is nothing.
     pub offline: bool,
     /// Providers and models have not been asked yet: what they add to environments is not known.
@@ -83,6 +85,7 @@ impl Default for UpOptions {
             no_start: false,
             one_off: None,
             stop_grace: None,
+            no_preflight: false,
             offline: false,
             unsupplied: false,
             now: 0,
@@ -111,8 +114,27 @@ pub enum Recreate {
 /// What makes the project impossible to start: a dependency cycle, a wait for the health of a service that has no
 /// health check, secrets that no file or variable gives.
 pub fn up(project: &Project, observed: &Observed, options: &UpOptions) -> Result<Plan, Vec<Diagnostic>> {
+    let draft = draft(project, observed, options)?;
+    if draft.faults.is_empty() { Ok(draft.plan) } else { Err(draft.faults) }
+}
+
+/// What would be done, and why it cannot be: with both, everything that is wrong is told at once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draft {
+    /// Never to be carried out where there are faults.
+    pub plan: Plan,
+    /// What makes it impossible.
+    pub faults: Vec<Diagnostic>,
+}
+
+/// As [`up()`], with the plan beside the faults.
+///
+/// # Errors
+///
+/// Without an order of the services there is no plan.
+pub fn draft(project: &Project, observed: &Observed, options: &UpOptions) -> Result<Draft, Vec<Diagnostic>> {
     let wanted = wanted(project, options)?;
-    Builder::new(project, observed, options, &wanted).build(&wanted)
+    Ok(Builder::new(project, observed, options, &wanted).build(&wanted))
 }
 
 /// Plans the pulls and builds that the policy asks for although an image is there: what the containers must become
@@ -229,15 +251,12 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn build(mut self, wanted: &[String]) -> Result<Plan, Vec<Diagnostic>> {
+    fn build(mut self, wanted: &[String]) -> Draft {
         self.networks(wanted);
         self.volumes(wanted);
-        let mut errors = std::mem::take(&mut self.errors);
-        errors.extend(self.check_health_waits(wanted));
-        errors.extend(self.check_paused(wanted));
-        if !errors.is_empty() {
-            return Err(errors);
-        }
+        let mut faults = std::mem::take(&mut self.errors);
+        faults.extend(self.check_health_waits(wanted));
+        faults.extend(self.check_paused(wanted));
         let one_off = self.options.one_off.as_ref();
         for name in wanted {
             match one_off.filter(|one_off| one_off.service == *name) {
@@ -253,7 +272,7 @@ impl<'a> Builder<'a> {
         self.reconnect_the_rest();
         self.stop_after_images();
         self.hold_data_back();
-        Ok(self.plan())
+        Draft { plan: self.plan(), faults }
     }
 
     fn plan(self) -> Plan {
@@ -310,7 +329,9 @@ impl<'a> Builder<'a> {
                         format!("`{name}` waits for `{on}` to be healthy, but `{on}` has no health check");
                     let help =
                         format!("give `{on}` a `healthcheck`, or wait with `condition: service_started`");
-                    errors.push(Diagnostic::error("no-health-check", message).help(help));
+                    let error = Diagnostic::error("no-health-check", message).help(help);
+                    let place = format!("services.{name}.depends_on.{on}");
+                    errors.push(self.project.point(error, &[place], ""));
                 }
             }
         }

@@ -25,3 +25,36 @@ impl Serialize for Float {
         }
     }
 }
+
+/// A size for people: `512 MiB`, `1.5 GiB`.
+pub fn byte_words(bytes: u64) -> String {
+    let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let Some((shift, unit)) = units.into_iter().find(|(shift, _)| bytes >> shift > 0) else {
+        return format!("{bytes} bytes");
+    };
+    let tenths = (u128::from(bytes) * 10) >> shift;
+    if tenths >= 100 || tenths % 10 == 0 {
+        format!("{} {unit}", tenths / 10)
+    } else {
+        format!("{}.{} {unit}", tenths / 10, tenths % 10)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_said_in_a_few_digits() {
+        for (bytes, words) in [
+            (0, "0 bytes"),
+            (1023, "1023 bytes"),
+            (1024, "1 KiB"),
+            (1_610_612_736, "1.5 GiB"),
+            (25_276_514_304, "23 GiB"),
+            (u64::MAX, "16777215 TiB"),
+        ] {
+            assert_eq!(byte_words(bytes), words);
+        }
+    }
+}

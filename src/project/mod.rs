@@ -31,12 +31,12 @@ pub use service::*;
 pub use service_parts::*;
 pub use test_command::*;
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use crate::diagnostic::Span;
+use crate::diagnostic::{Diagnostic, SourceMap, Span};
 
 /// Free-form values of extension keys (`x-*`), kept as they are written.
 pub type Extensions = IndexMap<String, serde_json::Value>;
@@ -87,6 +87,9 @@ pub struct Project {
     /// Where things were written, by dotted path: `services.web`, `services.web.depends_on.db`.
     #[serde(skip)]
     pub places: IndexMap<String, Span>,
+    /// The files that these places are in.
+    #[serde(skip)]
+    pub sources: Arc<SourceMap>,
     /// `_` instead of `-` between the parts of a container's name (`--compatibility`).
     #[serde(skip)]
     pub compatibility: bool,
@@ -96,6 +99,15 @@ impl Project {
     /// Between the parts of container and image names: `-`, or `_` in compatibility mode.
     pub fn separator(&self) -> char {
         if self.compatibility { '_' } else { '-' }
+    }
+
+    /// Points at the first of some dotted paths that was written down, with these words there.
+    #[must_use]
+    pub fn point(&self, diagnostic: Diagnostic, paths: &[String], words: &str) -> Diagnostic {
+        match paths.iter().find_map(|path| self.places.get(path)) {
+            Some(span) => diagnostic.at(*span, words),
+            None => diagnostic,
+        }
     }
 
     /// Name of the container number `number` (from 1) of `service`, as Compose names it.

@@ -4,11 +4,15 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use futures::future::BoxFuture;
 
-use super::{Ended, Keep, RunError, RunLabel, begin::announce_start, evidence, look, scope, settle::settle};
+use super::{
+    Ended, Intended, Keep, RunError, RunLabel, begin::announce_start, evidence, look, preflight, scope,
+    settle::settle,
+};
 use crate::{
+    diagnostic::{Diagnostic, Severity},
     event::{Aftermath, CancelReason, EventKind, Failure, RunFinished, StepAction, Verdict},
     executor::{AskError, Driven, LockError, Run},
-    plan::{self, Action, ContainerRef, ContainerState, Done, EndOptions, Observed, Plan, UpOptions},
+    plan::{self, Action, ContainerRef, ContainerState, Done, Draft, EndOptions, Observed, Plan, UpOptions},
     project::OnFailure,
     scheduler::{Abort, AfterReady},
 };
@@ -124,7 +128,7 @@ pub(super) async fn start(run: &mut Run, request: &UpRequest, ask: &dyn Ask) -> 
     let was_there = !request.first || !observed.containers.is_empty();
     let supply = plan::supply(&project, options.cores).map_err(RunError::Plan)?;
     options.unsupplied = supply.is_some();
-    let mut plan = plan::up(&project, &observed, &options).map_err(RunError::Plan)?;
+    let mut plan = checked(run, &observed, &options).await?;
     announce_start(run, &request.label, &plan, &observed);
     for message in request.warnings.clone() {
         run.announce(EventKind::Warning { message });
@@ -158,6 +162,23 @@ pub(super) async fn start(run: &mut Run, request: &UpRequest, ask: &dyn Ask) -> 
     let after = after_ready(request, &plan);
     let driven = run.drive(Arc::clone(&plan), observed, after).await;
     Ok(Started::Driven(Box::new(DrivenStart { plan, driven, supplied, ran_before, was_there })))
+}
+
+/// The plan, where nothing stands in its way; what may do so is among its warnings.
+async fn checked(run: &mut Run, observed: &Observed, options: &UpOptions) -> Result<Plan, RunError> {
+    let (engine, machine, project) = (Arc::clone(run.engine()), run.machine(), Arc::clone(run.project()));
+    let Draft { mut plan, mut faults } = plan::draft(&project, observed, options).map_err(RunError::Plan)?;
+    let intended = Intended { project: &project, observed, options, plan: &plan };
+    let look_around = || async { Ok(preflight(Some(&*engine), machine.as_deref(), intended).await) };
+    let (errors, warnings): (Vec<Diagnostic>, Vec<Diagnostic>) =
+        run.ask(look_around).await?.into_iter().partition(|found| found.severity == Severity::Error);
+    faults.extend(errors);
+    if !faults.is_empty() {
+        faults.extend(warnings);
+        return Err(RunError::Plan(faults));
+    }
+    plan.warnings.extend(warnings.iter().map(Diagnostic::sentence));
+    Ok(plan)
 }
 
 /// Does what follows from how a start went, and ends the record.

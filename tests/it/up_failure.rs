@@ -50,7 +50,7 @@ fn a_container_that_the_engine_does_not_create() {
 fn a_bind_mount_of_a_folder_that_is_not_there() {
     let mount = "    volumes: [{type: bind, source: /orch/no/such/folder, target: /x, bind: {create_host_path: false}}]\n";
     let stack = stack("nomount", mount);
-    up(&stack).code(1).says(&["/orch/no/such/folder", "rolled back"]);
+    stack.run("up -d --no-preflight").code(1).says(&["/orch/no/such/folder", "rolled back"]);
     stack.is_gone_but(&["data"]);
 }
 
@@ -59,7 +59,8 @@ fn a_port_that_somebody_else_has() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let stack = stack("port", &format!("    ports: ['127.0.0.1:{port}:80']\n"));
-    up(&stack).code(1).says(&["api", &port.to_string(), "web not started ← api", "rolled back"]);
+    let ran = stack.run("up -d --no-preflight").code(1);
+    ran.says(&["api", &port.to_string(), "web not started ← api", "rolled back"]);
     stack.is_gone_but(&["data"]);
 }
 

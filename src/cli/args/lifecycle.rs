@@ -52,6 +52,9 @@ pub struct UpArgs {
     /// What decides the order of starts [env: `DOCKER_ORCH_MODE`]
     #[arg(long, value_name = "MODE", value_enum, help_heading = "Start-up")]
     pub mode: Option<ModeArg>,
+    /// Start without looking first whether ports, names, files and devices are there
+    #[arg(long, help_heading = "Start-up")]
+    pub no_preflight: bool,
     /// Write every event to this file, one JSON object per line
     #[arg(long, value_name = "FILE", help_heading = "Start-up")]
     pub events: Option<PathBuf>,

@@ -105,6 +105,9 @@ pub struct RunArgs {
     /// Let what the service depends on take at most this long to be ready [env: `DOCKER_ORCH_TIMEOUT`]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = "Start-up")]
     pub start_timeout: Option<Duration>,
+    /// Start without looking first whether ports, names, files and devices are there
+    #[arg(long, help_heading = "Start-up")]
+    pub no_preflight: bool,
     /// Write every event to this file, one JSON object per line
     #[arg(long, value_name = "FILE", help_heading = "Start-up")]
     pub events: Option<PathBuf>,
@@ -141,6 +144,7 @@ impl RunArgs {
             detach: true,
             on_failure: self.on_failure,
             start_timeout: self.start_timeout,
+            no_preflight: self.no_preflight,
             events: self.events.clone(),
             build: self.build,
             pull: self.pull.clone(),

@@ -7,10 +7,7 @@ use crate::{
 
 /// Points at the first of some dotted paths that was written down.
 pub(super) fn at(diagnostic: Diagnostic, project: &Project, paths: &[String], text: &str) -> Diagnostic {
-    match paths.iter().find_map(|path| project.places.get(path)) {
-        Some(span) => diagnostic.at(*span, text),
-        None => diagnostic,
-    }
+    project.point(diagnostic, paths, text)
 }
 
 /// An error on an attribute of a service, or on the service where the attribute was not written down.

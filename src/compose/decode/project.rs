@@ -89,6 +89,9 @@ fn places(tree: &Node) -> IndexMap<String, Span> {
     for kind in ["networks", "volumes", "secrets", "configs", "models"] {
         for (name, entry) in tree.get(kind).into_iter().flat_map(Node::entries) {
             places.insert(format!("{kind}.{name}"), entry.key);
+            for (attribute, inner) in entry.value.entries() {
+                places.insert(format!("{kind}.{name}.{attribute}"), inner.key);
+            }
         }
     }
     places

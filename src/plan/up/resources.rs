@@ -13,7 +13,7 @@ impl Builder<'_> {
         self.replace_networks(wanted);
         for (key, network) in &project.networks {
             match self.observed.networks.get(&network.name) {
-                None if network.external => self.missing("network", &network.name),
+                None if network.external => self.missing(("network", key), &network.name),
                 None => {
                     let action = Action::CreateNetwork { key: key.clone(), name: network.name.clone() };
                     let id = self.plain(action, Cause::Missing, Vec::new(), None);
@@ -38,7 +38,7 @@ impl Builder<'_> {
                 }
             } else {
                 if volume.external {
-                    self.missing("volume", &volume.name);
+                    self.missing(("volume", key), &volume.name);
                     continue;
                 }
                 let action = Action::CreateVolume { key: key.clone(), name: volume.name.clone() };
@@ -67,20 +67,22 @@ impl Builder<'_> {
             let whose =
                 whose.unwrap_or_else(|| format!("is `{}` of this project", labelled.unwrap_or_default()));
             let message = format!("there is a network `{name}` already, and it {whose}");
-            self.errors.push(Diagnostic::error("foreign-network", message).help(help));
+            let error = Diagnostic::error("foreign-network", message).help(help);
+            self.errors.push(self.project.point(error, &[format!("networks.{key}")], ""));
         } else if let Some(whose) = whose {
             self.warnings.push(format!("{kind} `{name}` {whose}, and is used as it is: {help}"));
         }
     }
 
     /// What is external must be there before anything is done. Where no engine was asked, nobody knows.
-    fn missing(&mut self, kind: &str, name: &str) {
+    fn missing(&mut self, (kind, key): (&str, &str), name: &str) {
         let message = format!("{kind} `{name}` is external and does not exist");
         let help = format!("create it with `docker {kind} create {name}`");
         if self.options.offline {
             self.warnings.push(format!("{kind} `{name}` is external: it must exist"));
         } else {
-            self.errors.push(Diagnostic::error("missing-external", message).help(help));
+            let error = Diagnostic::error("missing-external", message).help(help);
+            self.errors.push(self.project.point(error, &[format!("{kind}s.{key}")], ""));
         }
     }
 
@@ -135,7 +137,7 @@ impl Builder<'_> {
         match policy {
             "never" if there => None,
             "never" if build => Some((build_action(), Cause::Missing)),
-            // Creating the container will say that there is none.
+            // That there is none is seen before anything is done.
             "never" => None,
             "always" => Some((pull_action(), Cause::PullPolicy("always".to_owned()))),
             _ if refreshed_after(policy).is_some_and(too_old) => {
