@@ -34,6 +34,7 @@ Examples:
   docker orch plan                  Show what `up` would do, and why
   docker orch run --rm web sh       Run a command beside `web`, with all it depends on
   docker orch health                Run every health check once
+  docker orch doctor                See what is in the way of a start
   docker orch down                  Stop and remove the project, keep its volumes
 
 Every Compose file works as it is; `x-orch` in it adds waves, staged health checks and failure policies."
@@ -217,6 +218,8 @@ pub enum Command {
     /// Show the project as it is understood
     #[command(alias = "convert")]
     Config(ConfigArgs),
+    /// Look at everything that a start needs, and say what is wrong
+    Doctor(DoctorArgs),
     /// Pull images
     Pull(PullArgs),
     /// Build images
@@ -243,6 +246,7 @@ impl Command {
             Self::Events(args) => before.with_late(&args.late),
             Self::Wait(args) => before.with_late(&args.late),
             Self::Config(args) => before.with_late(&args.late),
+            Self::Doctor(args) => before.with_late(&args.late),
             Self::Pull(args) => before.with_late(&args.late),
             Self::Build(args) => before.with_late(&args.late),
             Self::Run(_) | Self::Schema(_) | Self::Version(_) => before,
@@ -265,6 +269,7 @@ impl Command {
             Self::Events(_) => "events",
             Self::Wait(_) => "wait",
             Self::Config(_) => "config",
+            Self::Doctor(_) => "doctor",
             Self::Pull(_) => "pull",
             Self::Build(_) => "build",
             Self::Schema(_) => "schema",

@@ -99,6 +99,7 @@ async fn run(invocation: &Invocation, command: &Command) -> Result<Exit, CliErro
         Command::Build(args) => super::images::build(invocation, args).await,
         Command::Wait(args) => super::wait::run(invocation, args).await,
         Command::Schema(_) => Ok(print(&format!("{:#}\n", crate::compose::extension::json_schema()))),
+        Command::Doctor(args) => super::doctor::run(invocation, args).await,
         Command::Config(args) => super::config::run(invocation, args).await,
         Command::Version(args) => Ok(print_line(&version::text(args))),
     }

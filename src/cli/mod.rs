@@ -12,6 +12,7 @@ mod complete;
 mod config;
 mod console;
 mod digests;
+mod doctor;
 mod ending;
 mod entry;
 mod error;

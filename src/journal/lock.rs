@@ -62,6 +62,15 @@ impl ProjectLock {
         Ok(Ok(this))
     }
 
+    /// Who has the lock of a project; `None`: nobody, as far as can be seen.
+    pub fn holder(state: &Path, project: &str, engine: &str) -> Option<Holder> {
+        let path = path(state, project, engine).ok()?;
+        match File::open(&path).ok()?.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => Some(holder(&path, SystemTime::now())),
+            Ok(()) | Err(TryLockError::Error(_)) => None,
+        }
+    }
+
     fn write(&mut self, entry: &Entry) -> io::Result<()> {
         self.file.set_len(0)?;
         self.file.rewind()?;
@@ -110,13 +119,16 @@ mod tests {
     fn one_command_has_it_and_the_next_is_told_who() {
         let state = tempfile::tempdir().unwrap();
         let take = |engine, command| ProjectLock::take(state.path(), "shop", engine, command).unwrap();
+        assert_eq!(ProjectLock::holder(state.path(), "shop", ENGINE), None);
         let held = take(ENGINE, "up").unwrap();
+        assert_eq!(ProjectLock::holder(state.path(), "shop", ENGINE).unwrap().command, "up");
         let holder = take(ENGINE, "down").unwrap_err();
         assert_eq!((holder.command.as_str(), holder.pid), ("up", std::process::id()));
         assert!(holder.held < Duration::from_mins(1));
         // Another engine's project of that name is another project.
         let other = take("tcp://host:2376", "up").unwrap();
         drop(held);
+        assert_eq!(ProjectLock::holder(state.path(), "shop", ENGINE), None);
         let held = take(ENGINE, "down").unwrap();
         assert_eq!(take(ENGINE, "up").unwrap_err().command, "down");
         drop((held, other));

@@ -9,6 +9,7 @@ use std::{
 use serde::Deserialize;
 
 use super::ToolError;
+use crate::project::Project;
 
 /// Folders for everybody, where the Docker CLI looks for plugins last.
 const SYSTEM_FOLDERS: [&str; 4] = [
@@ -35,6 +36,13 @@ pub struct Tools {
 struct CliConfig {
     #[serde(rename = "cliPluginsExtraDirs")]
     extra: Vec<PathBuf>,
+}
+
+/// What a plugin says of itself.
+#[derive(Deserialize)]
+struct Metadata {
+    #[serde(rename = "Version", default)]
+    version: String,
 }
 
 impl Tools {
@@ -69,6 +77,21 @@ impl Tools {
                 "{purpose} need the Docker CLI plugin `docker-{name}`: not in {folders}"
             ))
         })
+    }
+
+    /// What a plugin of the Docker CLI says its version is; `None` where there is no such plugin.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be run, or does not answer as a plugin does.
+    pub async fn plugin_version(&self, name: &str) -> Result<Option<String>, ToolError> {
+        let Some(path) = self.find_plugin(name) else { return Ok(None) };
+        let said =
+            self.output(&path, &["docker-cli-plugin-metadata".to_owned()], &Project::default()).await?;
+        let said: Metadata = serde_json::from_slice(&said).map_err(|error| {
+            ToolError::after(format!("{} does not say what it is: {error}", path.display()))
+        })?;
+        Ok(Some(said.version))
     }
 
     /// As the CLI does it: any file counts; whether it can be run shows when it is.

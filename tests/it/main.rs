@@ -9,6 +9,7 @@ mod contract;
 mod convergence;
 mod docker;
 mod docker_engine;
+mod doctor;
 mod examples;
 mod faults;
 mod hooks;

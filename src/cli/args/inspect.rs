@@ -274,6 +274,29 @@ pub enum ConfigFormat {
     Json,
 }
 
+/// `doctor`.
+#[derive(Debug, Clone, Default, Args)]
+#[command(after_help = "\
+Looks at the engine, its machine, its GPU runtimes, the plugins of the Docker CLI, the files and the images,
+and at what would be in the way of `up`: ports and names that others hold, missing files and devices. Nothing
+is changed. Ends with 1 when something is broken; warnings alone are no reason.
+
+Examples:
+  docker orch doctor                Everything, a line for each check
+  docker orch doctor --registry     Missing images: can they be pulled?
+  docker orch doctor --format json  For programs")]
+pub struct DoctorArgs {
+    /// Print it this way
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "table")]
+    pub format: Format,
+    /// Ask registries whether they have the images that the engine lacks
+    #[arg(long)]
+    pub registry: bool,
+    /// Which project.
+    #[command(flatten)]
+    pub late: LateProjectFlags,
+}
+
 /// `schema`.
 #[derive(Debug, Clone, Default, Args)]
 #[command(after_help = "\

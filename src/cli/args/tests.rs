@@ -163,6 +163,7 @@ fn help_lists_every_command() {
     events   Show what happens to containers as it happens
     wait     Wait until services are ready, healthy or completed
     config   Show the project as it is understood
+    doctor   Look at everything that a start needs, and say what is wrong
     pull     Pull images
     build    Build images
     schema   Print the JSON Schema of `x-orch`
