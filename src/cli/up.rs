@@ -57,7 +57,11 @@ pub(super) async fn run(invocation: &Invocation, args: &UpArgs) -> Result<Exit, 
     }
     run.set_quiet(Quiet { pulls: args.quiet_pull, builds: args.quiet_build });
     let request = UpRequest {
-        options: options(invocation, args),
+        options: UpOptions {
+            on_failure_given: args.on_failure.is_some()
+                || project.environment.contains_key("DOCKER_ORCH_ON_FAILURE"),
+            ..options(invocation, args)
+        },
         on_failure: project.orch.on_failure,
         watch,
         abort: abort(args),
@@ -156,6 +160,7 @@ pub(super) fn options(invocation: &Invocation, args: &UpArgs) -> UpOptions {
         no_preflight: args.no_preflight,
         offline: false,
         unsupplied: false,
+        on_failure_given: false,
         now: i64::try_from(now).unwrap_or(i64::MAX),
         cores: cores(),
         fingerprints: Fingerprints::default(),

@@ -112,6 +112,8 @@ pub struct ContainerRequest<'a> {
     pub inherited: Vec<InheritedVolume>,
     /// For `run`: a one-off container's settings.
     pub oneoff: Option<OneOff>,
+    /// Networks, by key, on which it gets no names: another container has them.
+    pub unnamed: Vec<String>,
 }
 
 /// An anonymous volume that moves from an old container to its successor.

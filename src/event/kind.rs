@@ -375,6 +375,7 @@ pub enum Verb {
     ProviderStop,
     SetUpModel,
     CreateContainer,
+    TakeNames,
     StartContainer,
     StopContainer,
     KillContainer,

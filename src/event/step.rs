@@ -26,6 +26,7 @@ impl From<&Action> for StepAction {
             }
             Action::SetUpModel { key } => (Verb::SetUpModel, key, None),
             Action::CreateContainer { replica, name, .. } => (Verb::CreateContainer, name, Some(replica)),
+            Action::TakeNames { replica, name, .. } => (Verb::TakeNames, name, Some(replica)),
             Action::StartContainer { replica, name, .. } => (Verb::StartContainer, name, Some(replica)),
             Action::StopContainer { replica, container, .. } => {
                 (Verb::StopContainer, &container.name, replica.as_ref())

@@ -239,7 +239,8 @@ impl Run {
         let name = container.name.clone();
         let action = Action::StartContainer { replica, name, existing: Some(container) };
         let (cause, phase) = (Cause::Requested, Phase::Run);
-        let step = Step { action, after: Vec::new(), gate: None, unit: Some(unit), cause, phase };
+        let step =
+            Step { action, after: Vec::new(), gate: None, awaits: None, unit: Some(unit), cause, phase };
         let task = self.step_task(drive, step, true);
         let handle = drive
             .tasks
@@ -249,7 +250,9 @@ impl Run {
 
     fn step_task(&self, drive: &Drive, step: Step, again: bool) -> StepTask {
         let replica = match &step.action {
-            Action::StartContainer { replica, .. } | Action::RenameContainer { replica, .. } => Some(replica),
+            Action::StartContainer { replica, .. }
+            | Action::TakeNames { replica, .. }
+            | Action::RenameContainer { replica, .. } => Some(replica),
             _ => None,
         };
         StepTask {
@@ -380,7 +383,12 @@ impl Run {
         {
             self.watch.expect_start(&container.id);
         }
-        self.learn(drive, done.detail);
+        if let Action::TakeNames { .. } = &drive.plan.steps[step.index()].action {
+            // It has another address.
+            self.details.extend(done.detail.map(|detail| (detail.id.clone(), Arc::new(detail))));
+        } else {
+            self.learn(drive, done.detail);
+        }
         vec![Input::StepFinished { step, result: done.result }]
     }
 

@@ -17,7 +17,7 @@ use crate::{
     event::EventKind,
     health::ProbeResult,
     plan::{
-        Action, Cause, ContainerDetail, ContainerRef, Fingerprint, Fingerprints, ImageInfo, Observed, OneOff,
+        Action, Cause, ContainerDetail, ContainerRef, Fingerprint, Fingerprints, ImageInfo, Observed,
         ProviderVerb, Step, network_hash, resolve_references, service_hash, volume_hash,
     },
     probe::{Peer, Probe, Target},
@@ -66,7 +66,9 @@ impl StepTask {
         }
         let result = match self.ask_once_more(&mut fingerprint).await {
             Ok(output) => {
-                if let (Action::StartContainer { .. }, Some(container)) = (&self.step.action, self.target()) {
+                let moves =
+                    matches!(self.step.action, Action::StartContainer { .. } | Action::TakeNames { .. });
+                if let Some(container) = self.target().filter(|_| moves) {
                     // Where it is, for the probes that follow; they ask again if this fails.
                     detail = self.engine.inspect(&container.id).await.ok().flatten();
                 }
@@ -141,11 +143,8 @@ impl StepTask {
             Action::BuildImage { service, image } => return self.build(service, image).await,
             Action::RemoveImage { image } => engine.remove_image(image).await?,
             Action::CallProvider { .. } | Action::SetUpModel { .. } => {}
-            Action::CreateContainer { replica, name, replaces, renew_volumes, one_off } => {
-                let inherits = if *renew_volumes { None } else { replaces.as_ref() };
-                let replaces = (replaces.is_some(), inherits);
-                return self.create(replica, name, replaces, one_off.as_ref(), fingerprint).await;
-            }
+            Action::CreateContainer { .. } => return self.create(fingerprint).await,
+            Action::TakeNames { replica, networks, .. } => self.take_names(replica, networks).await?,
             Action::StartContainer { replica, .. } => self.start(replica).await?,
             Action::StopContainer { replica, container, grace } => {
                 if let Some(replica) = replica
@@ -216,6 +215,7 @@ impl StepTask {
             Action::StartContainer { existing, .. } | Action::RenameContainer { existing, .. } => {
                 existing.as_ref().or(self.container.as_ref())
             }
+            Action::TakeNames { .. } => self.container.as_ref(),
             _ => None,
         }
     }
@@ -285,44 +285,81 @@ impl StepTask {
         found.map(|info| StepOutput::Image(Box::new(info))).ok_or_else(gone)
     }
 
-    async fn create(
-        &self,
-        replica: &Replica,
-        name: &str,
-        (replaces, inherits): (bool, Option<&ContainerRef>),
-        one_off: Option<&OneOff>,
-        fingerprint: &mut Option<Fingerprint>,
-    ) -> Result<StepOutput, EngineError> {
-        let service = &self.project.services[replica.service.as_str()];
-        let container_of = |name: &str| {
-            let planned = self.containers.get(name).map(|c| c.id.clone());
-            planned.or_else(|| self.observed.first_container(name).map(|c| c.id.clone()))
+    async fn create(&self, fingerprint: &mut Option<Fingerprint>) -> Result<StepOutput, EngineError> {
+        let Action::CreateContainer { replica, name, replaces, renew_volumes, one_off, unnamed } =
+            &self.step.action
+        else {
+            return Ok(StepOutput::Done);
         };
-        let resolved = resolve_references(service, &container_of).map_err(|name| {
-            EngineError::new(
-                EngineErrorKind::Invalid,
-                format!("service `{name}` has no container to share with"),
-            )
-        })?;
+        let service = &self.project.services[replica.service.as_str()];
+        let resolved = self.resolved(service)?;
         let image = self.images.get(&self.project.image_name(service));
-        let final_name = self.project.container_name(service, replica.number);
+        let inherits = replaces.as_ref().filter(|_| !renew_volumes);
+        let replaces =
+            replaces.as_ref().map(|_| service.container_name.clone().unwrap_or_else(|| replica.to_string()));
         let request = ContainerRequest {
-            project: &self.project,
-            config_hash: service_hash(&resolved),
-            service: &resolved,
-            number: replica.number,
-            name: name.to_owned(),
-            final_name: final_name.clone(),
-            image_id: image.map(|i| i.id.clone()).unwrap_or_default(),
-            replaces: replaces.then(|| service.container_name.clone().unwrap_or_else(|| replica.to_string())),
-            links: self.links(service, replica),
+            name: name.clone(),
+            replaces,
             inherited: inherits.map(|old| self.inherited(service, old, image)).unwrap_or_default(),
-            oneoff: one_off.cloned(),
+            oneoff: one_off.clone(),
+            unnamed: unnamed.clone(),
+            ..self.request(&resolved, replica)
         };
         let id = self.engine.create_container(&request).await?;
         // A one-off container is compared with nothing.
         *fingerprint = self.fingerprints.fingerprint(&self.project, &resolved).filter(|_| one_off.is_none());
-        Ok(StepOutput::Created(ContainerRef { id, name: final_name }))
+        Ok(StepOutput::Created(ContainerRef { id, name: request.final_name }))
+    }
+
+    /// Puts a container on networks again, under its service's names.
+    async fn take_names(&self, replica: &Replica, networks: &[String]) -> Result<(), EngineError> {
+        let resolved = self.resolved(&self.project.services[replica.service.as_str()])?;
+        let request = self.request(&resolved, replica);
+        let id = self.id()?;
+        for key in networks {
+            let Some(network) = self.project.networks.get(key) else { continue };
+            match self.engine.disconnect_network(&network.name, &id).await {
+                // An earlier try may have come as far as this.
+                Err(error) if !self.again => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+            self.engine.connect_network(&network.name, &request, &id, key).await?;
+        }
+        Ok(())
+    }
+
+    /// A service whose references name containers.
+    fn resolved(&self, service: &Service) -> Result<Service, EngineError> {
+        let container_of = |name: &str| {
+            let planned = self.containers.get(name).map(|c| c.id.clone());
+            planned.or_else(|| self.observed.first_container(name).map(|c| c.id.clone()))
+        };
+        resolve_references(service, &container_of).map_err(|name| {
+            EngineError::new(
+                EngineErrorKind::Invalid,
+                format!("service `{name}` has no container to share with"),
+            )
+        })
+    }
+
+    /// What makes a container of a service, under its final name, that takes nobody's place.
+    fn request<'a>(&'a self, service: &'a Service, replica: &Replica) -> ContainerRequest<'a> {
+        let image = self.images.get(&self.project.image_name(service));
+        let name = self.project.container_name(service, replica.number);
+        ContainerRequest {
+            project: &self.project,
+            config_hash: service_hash(service),
+            number: replica.number,
+            name: name.clone(),
+            final_name: name,
+            image_id: image.map(|i| i.id.clone()).unwrap_or_default(),
+            replaces: None,
+            links: self.links(service, replica),
+            inherited: Vec::new(),
+            oneoff: None,
+            unnamed: Vec::new(),
+            service,
+        }
     }
 
     /// `container:alias` texts for links to services (compose-spec `links`).

@@ -206,6 +206,7 @@ impl<'a> Ending<'a> {
             action,
             after,
             gate: None,
+            awaits: None,
             unit: None,
             cause: Cause::Requested,
             phase: Phase::Run,

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::{
-    Action, Found, Gate, GateOn, Phase, Plan, ProviderVerb, Readiness, Step, StepId, Unit, UnitReplica,
+    Action, Awaits, Found, Gate, GateOn, Phase, Plan, ProviderVerb, Readiness, Step, StepId, Unit,
+    UnitReplica, Update,
 };
 use crate::project::{Require, go_duration};
 
@@ -83,6 +84,9 @@ fn unit_lines(text: &mut String, plan: &Plan, unit: &Unit, width: usize) {
         let line = format!("  {} {name:width$} {:9} {cause}", fate.sign(), fate.word());
         writeln!(text, "{}", line.trim_end()).expect("writing to a String cannot fail");
     }
+    if let Some(update) = unit.update.as_ref().map(|update| update_words(plan, unit, update)) {
+        writeln!(text, "    {:width$} {update}", "").expect("writing to a String cannot fail");
+    }
     if let Some(recipe) = recipe(unit) {
         writeln!(text, "    {:width$} ready by the recipe `{recipe}`", "")
             .expect("writing to a String cannot fail");
@@ -92,6 +96,23 @@ fn unit_lines(text: &mut String, plan: &Plan, unit: &Unit, width: usize) {
         writeln!(text, "    {:width$} waits for {}", "", waits.join(", "))
             .expect("writing to a String cannot fail");
     }
+}
+
+/// How its containers are replaced.
+fn update_words(plan: &Plan, unit: &Unit, update: &Update) -> String {
+    let takes_place = |step: &Step| {
+        step.awaits == Some(Awaits::Ready)
+            && step.action.replica().is_some_and(|replica| replica.service == unit.service)
+    };
+    let order = if plan.steps.iter().any(takes_place) { "start-first" } else { "stop-first" };
+    let at_once = update.batches.iter().map(Vec::len).max().unwrap_or(0);
+    let mut words = format!("updated {order}, {at_once} at a time");
+    for (name, time) in [("delay", update.delay), ("monitor", update.monitor)] {
+        if !time.is_zero() {
+            write!(words, ", {name} {}", go_duration(time)).expect("writing to a String cannot fail");
+        }
+    }
+    words
 }
 
 /// The recipe that makes it ready, where it is a known model server's.
@@ -128,6 +149,7 @@ fn other_lines(text: &mut String, plan: &Plan) {
                 ("remove container", &container.name)
             }
             Action::CreateContainer { .. }
+            | Action::TakeNames { .. }
             | Action::Reconnect { .. }
             | Action::StartContainer { .. }
             | Action::StopContainer { .. }
@@ -247,8 +269,16 @@ fn step_json(plan: &Plan, id: StepId, step: &Step) -> Value {
         "cause": step.cause.to_string(),
         "after": step.after.iter().map(|s| s.0).collect::<Vec<_>>(),
         "gated_by": step.gate.map(|u| &plan.units[u.index()].service),
+        "awaits": step.awaits.map(awaits),
         "when_ready": step.phase == Phase::Commit,
     })
+}
+
+fn awaits(awaits: Awaits) -> String {
+    match awaits {
+        Awaits::Batch(index) => format!("batch {}", index + 1),
+        Awaits::Ready => "ready".to_owned(),
+    }
 }
 
 fn words(action: &Action) -> (&'static str, String) {
@@ -272,6 +302,7 @@ fn words(action: &Action) -> (&'static str, String) {
         }
         Action::SetUpModel { key } => ("set_up_model", key.clone()),
         Action::CreateContainer { name, .. } => ("create_container", name.clone()),
+        Action::TakeNames { name, .. } => ("take_names", name.clone()),
         Action::StartContainer { name, .. } => ("start_container", name.clone()),
         Action::StopContainer { container, .. } => ("stop_container", container.name.clone()),
         Action::KillContainer { container, .. } => ("kill_container", container.name.clone()),

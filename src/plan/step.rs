@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{Endpoint, ObservedNetwork, OneOff};
-use crate::project::{Check, HealthSpec, Healthcheck, Replica, Require, StartPolicy};
+use crate::project::{Check, HealthSpec, Healthcheck, OnFailure, Replica, Require, StartPolicy};
 
 /// What will be done: an immutable value that leaves the execution no choice but time.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +33,14 @@ pub struct Limits {
     pub images: usize,
     /// From the run's beginning until every unit must be ready.
     pub timeout: Option<Duration>,
+}
+
+impl Plan {
+    /// What follows when the update of this service fails, where the service itself says so.
+    pub fn failure_action(&self, service: &str) -> Option<OnFailure> {
+        let unit = self.units.iter().find(|unit| unit.service == service)?;
+        unit.update.as_ref()?.on_failure
+    }
 }
 
 /// A step's place in [`Plan::steps`].
@@ -66,6 +74,8 @@ pub struct Step {
     pub after: Vec<StepId>,
     /// The unit whose gates must be open before.
     pub gate: Option<UnitId>,
+    /// What it waits for in its unit's update, beside that.
+    pub awaits: Option<Awaits>,
     /// The unit that fails when this step fails; `None`: the run fails.
     pub unit: Option<UnitId>,
     /// Why.
@@ -82,6 +92,15 @@ impl Step {
             && matches!(self.cause, Cause::NetworkReplaced(_) | Cause::VolumeReplaced(_))
             && matches!(self.action, Action::StopContainer { .. } | Action::RemoveContainer { .. })
     }
+}
+
+/// What a step that takes part in its unit's update waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaits {
+    /// The batch of this place in [`Update::batches`] is due.
+    Batch(usize),
+    /// The step's replica is ready.
+    Ready,
 }
 
 /// When in a run a step is due.
@@ -182,6 +201,18 @@ pub enum Action {
         one_off: Option<OneOff>,
         /// It gets fresh anonymous volumes instead of those of the container whose place it takes.
         renew_volumes: bool,
+        /// Networks, by key, on which the container whose place it takes keeps their names for now.
+        unnamed: Vec<String>,
+    },
+    /// Give a container that this plan creates the names of its service on networks where it has none yet. It leaves
+    /// each network for a moment and comes back with another address.
+    TakeNames {
+        /// Which.
+        replica: Replica,
+        /// The container's name.
+        name: String,
+        /// Keys of the networks in the file.
+        networks: Vec<String>,
     },
     /// Start a container.
     StartContainer {
@@ -233,6 +264,7 @@ impl Action {
     pub fn replica(&self) -> Option<&Replica> {
         match self {
             Self::CreateContainer { replica, .. }
+            | Self::TakeNames { replica, .. }
             | Self::StartContainer { replica, .. }
             | Self::RenameContainer { replica, .. } => Some(replica),
             Self::StopContainer { replica, .. }
@@ -307,6 +339,23 @@ pub struct Unit {
     pub supervised: bool,
     /// The engine starts it again when it exits.
     pub restarted_by_engine: RestartedByEngine,
+    /// How its containers are replaced, where that is done a few at a time.
+    pub update: Option<Update>,
+}
+
+/// How the containers of a unit are replaced: `deploy.update_config`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Update {
+    /// The numbers of the containers that are replaced together; one batch after the other.
+    pub batches: Vec<Vec<u32>>,
+    /// From the end of one batch to the beginning of the next.
+    pub delay: Duration,
+    /// How long a batch is watched, once it is ready, before it is over.
+    pub monitor: Duration,
+    /// So many of these containers may fail without failing the service.
+    pub tolerated: usize,
+    /// What happens to the project when more fail; `None`: what the project's policy says.
+    pub on_failure: Option<OnFailure>,
 }
 
 /// When the engine starts a container again by itself.

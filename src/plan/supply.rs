@@ -26,7 +26,15 @@ pub fn supply(project: &Project, cores: usize) -> Result<Option<Plan>, Vec<Diagn
     let mut steps: Vec<Step> = Vec::new();
     let mut ask = |action: Action, after: Vec<StepId>| {
         let id = StepId(count(&steps));
-        steps.push(Step { action, after, gate: None, unit: None, cause: Cause::FromTool, phase: Phase::Run });
+        steps.push(Step {
+            action,
+            after,
+            gate: None,
+            awaits: None,
+            unit: None,
+            cause: Cause::FromTool,
+            phase: Phase::Run,
+        });
         id
     };
     for key in project.models.keys() {

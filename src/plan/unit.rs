@@ -34,6 +34,7 @@ pub(super) fn unit(project: &Project, service: &Service, ids: &UnitIds, replicas
         // A plain Compose file behaves as with Compose: what exits later is only reported.
         supervised: [&project.extensions, &service.extensions].iter().any(|e| e.contains_key("x-orch")),
         restarted_by_engine: restarted_by_engine(service),
+        update: None,
     }
 }
 

@@ -4,6 +4,7 @@ mod converge;
 mod diverge;
 mod replace;
 mod resources;
+mod update;
 
 pub use diverge::{references, resolve_references};
 pub(super) use replace::reconnection;
@@ -59,6 +60,8 @@ pub struct UpOptions {
     pub offline: bool,
     /// Providers and models have not been asked yet: what they add to environments is not known.
     pub unsupplied: bool,
+    /// The failure policy was given for this run: what services say of their own updates does not count.
+    pub on_failure_given: bool,
     /// The time, in seconds since the epoch: images grow too old for a pull policy.
     pub now: i64,
     /// Cores of the machine, for how much is done at once.
@@ -88,6 +91,7 @@ impl Default for UpOptions {
             no_preflight: false,
             offline: false,
             unsupplied: false,
+            on_failure_given: false,
             now: 0,
             cores: 2,
             fingerprints: Fingerprints::default(),
@@ -304,7 +308,7 @@ impl<'a> Builder<'a> {
 
     /// A step of the run phase without a gate.
     fn plain(&mut self, action: Action, cause: Cause, after: Vec<StepId>, unit: Option<UnitId>) -> StepId {
-        self.step(Step { action, after, gate: None, unit, cause, phase: Phase::Run })
+        self.step(Step { action, after, gate: None, awaits: None, unit, cause, phase: Phase::Run })
     }
 
     /// Containers of a service that are not one-off, by their place.

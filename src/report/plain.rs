@@ -118,6 +118,7 @@ fn done(verb: Verb) -> Option<&'static str> {
         Verb::SetUpModel => "model set up",
         // Their services' states say it.
         Verb::CreateContainer
+        | Verb::TakeNames
         | Verb::StartContainer
         | Verb::StopContainer
         | Verb::KillContainer
@@ -164,6 +165,7 @@ pub(super) fn infinitive(verb: Verb) -> &'static str {
         Verb::ProviderStop => "stop service",
         Verb::SetUpModel => "set up model",
         Verb::CreateContainer => "create container",
+        Verb::TakeNames => "take the names over",
         Verb::StartContainer => "start container",
         Verb::StopContainer => "stop container",
         Verb::KillContainer => "kill container",

@@ -355,6 +355,7 @@ pub(super) fn doing(verb: Verb) -> Option<&'static str> {
         | Verb::RemoveVolume
         | Verb::RemoveImage
         | Verb::CreateContainer
+        | Verb::TakeNames
         | Verb::StartContainer
         | Verb::StopContainer
         | Verb::KillContainer

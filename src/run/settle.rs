@@ -56,6 +56,7 @@ fn patience(verb: Verb) -> Option<Duration> {
         | Verb::CreateVolume
         | Verb::RemoveVolume
         | Verb::CreateContainer
+        | Verb::TakeNames
         | Verb::ReconnectContainer
         | Verb::StartContainer
         | Verb::RenameContainer
@@ -85,7 +86,7 @@ fn is_done(action: &StepAction, observed: &Observed) -> bool {
         Verb::StartContainer => container.is_some_and(|c| c.state != ContainerState::Created),
         Verb::StopContainer | Verb::KillContainer => !runs,
         // Nothing tells one that is over from one that has not begun.
-        Verb::RestartContainer | Verb::ReconnectContainer => false,
+        Verb::RestartContainer | Verb::ReconnectContainer | Verb::TakeNames => false,
         Verb::PullImage
         | Verb::BuildImage
         | Verb::RemoveImage

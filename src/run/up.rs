@@ -286,7 +286,11 @@ async fn aftermath(run: &mut Run, start: &Start<'_>) -> (Aftermath, Vec<String>)
             Follow::Policy(OnFailure::Rollback)
         }
         (Some(CancelReason::Interrupt | CancelReason::ContainerExited), _) => Follow::Policy(OnFailure::Stop),
-        (Some(CancelReason::Failure | CancelReason::Timeout) | None, _) => Follow::Policy(request.on_failure),
+        (Some(CancelReason::Failure | CancelReason::Timeout) | None, _) => {
+            let failed = driven.outcome.failures.first();
+            let own = failed.and_then(|failure| start.plan.failure_action(&failure.service));
+            Follow::Policy(own.unwrap_or(request.on_failure))
+        }
     };
     // What follows changes the project again, and an attached run has let others have it.
     if matches!(what, Follow::Policy(OnFailure::Rollback | OnFailure::Teardown | OnFailure::Stop)) {

@@ -65,6 +65,7 @@ mod tests {
             action: Action::RemoveContainer { replica: None, container, volumes: false },
             after: Vec::new(),
             gate: None,
+            awaits: None,
             unit: None,
             cause: Cause::Undo,
             phase: Phase::Run,

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Owner;
-use crate::{plan::StepId, time::Elapsed};
+use crate::{
+    plan::{StepId, UnitId},
+    time::Elapsed,
+};
 
 /// What a moment is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,6 +15,8 @@ pub(super) enum Timer {
     Owner(Owner),
     /// A step is to be performed again.
     Step(StepId),
+    /// A batch of a unit's update is over.
+    Batch(UnitId),
     /// A wave must be ready.
     Wave(usize),
     /// Everything must be ready.
@@ -46,6 +51,11 @@ impl Agenda {
             due.push(timer);
         }
         due
+    }
+
+    /// Whether a timer has a moment.
+    pub(super) fn is_set(&self, timer: Timer) -> bool {
+        self.by_timer.contains_key(&timer)
     }
 
     /// The next moment.

@@ -163,6 +163,7 @@ impl Scheduler {
     fn is_all_ready(&self) -> bool {
         self.is_done(Phase::Run)
             && self.lanes.total() == 0
+            && self.are_updates_over()
             && self.units.iter().zip(&self.plan.units).all(|(run, unit)| {
                 // Created and not to be started (`--no-start`) is all that was asked for.
                 run.replicas.iter().zip(&unit.replicas).all(|(run, planned)| {
@@ -284,7 +285,7 @@ impl Scheduler {
         let is_degraded = |run: &super::gate::UnitRun| {
             use crate::event::ServiceState::{Degraded, Recovering, Unhealthy};
             let is_unwell = |state| matches!(state, Degraded | Unhealthy | Recovering);
-            run.is_failed() || run.replicas.iter().any(|r| is_unwell(r.shown))
+            run.is_lessened() || run.replicas.iter().any(|r| is_unwell(r.shown))
         };
         let units = self.plan.units.iter().zip(&self.units);
         units.filter(|(_, run)| is_degraded(run)).map(|(unit, _)| unit.service.clone()).collect()

@@ -29,6 +29,10 @@ pub(super) struct UnitRun {
     pub(super) waiters: Vec<UnitId>,
     /// Steps that are about it.
     pub(super) steps: Vec<StepId>,
+    /// How many of its containers may fail in its update without failing it.
+    tolerated: usize,
+    /// The batch of its update that is due.
+    pub(super) batch: usize,
 }
 
 /// Why a unit will not start.
@@ -57,27 +61,48 @@ impl UnitRun {
             lacks: Vec::new(),
             waiters: Vec::new(),
             steps: Vec::new(),
+            tolerated: unit.update.as_ref().map_or(0, |update| update.tolerated),
+            batch: 0,
         }
     }
 
     /// Every replica has been started at least once.
     pub(super) fn is_started(&self) -> bool {
-        self.replicas.iter().all(|r| r.was_up)
+        self.replicas.iter().all(|r| r.was_up || self.goes_without(r))
     }
 
     /// Every replica is ready, degraded or has completed.
     pub(super) fn is_ready(&self) -> bool {
-        self.replicas.iter().all(ReplicaRun::is_ready)
+        let ready = self.replicas.iter().filter(|replica| replica.is_ready()).count();
+        !self.is_failed()
+            && ready + self.failed() == self.replicas.len()
+            && (ready > 0 || self.replicas.is_empty())
+    }
+
+    /// How many of its replicas will not become ready.
+    fn failed(&self) -> usize {
+        self.replicas.iter().filter(|r| r.is_lost()).count()
     }
 
     /// Every replica has exited with 0.
     pub(super) fn is_completed(&self) -> bool {
-        self.replicas.iter().all(|r| r.life == Life::Completed)
+        self.replicas.iter().all(|r| r.life == Life::Completed || self.goes_without(r))
+    }
+
+    /// So many replicas will not become ready that it will not either.
+    pub(super) fn is_failed(&self) -> bool {
+        let failed = self.failed();
+        failed > 0 && (failed > self.tolerated || failed == self.replicas.len())
+    }
+
+    /// A replica is lost, and its loss fails nothing.
+    fn goes_without(&self, replica: &ReplicaRun) -> bool {
+        replica.is_lost() && !self.is_failed()
     }
 
     /// Some replica will not become ready.
-    pub(super) fn is_failed(&self) -> bool {
-        self.replicas.iter().any(|r| matches!(r.life, Life::Failed | Life::Skipped))
+    pub(super) fn is_lessened(&self) -> bool {
+        self.failed() > 0
     }
 
     /// Nothing more becomes of it before ready.
@@ -127,7 +152,7 @@ impl Scheduler {
         }
     }
 
-    fn queue_steps(&mut self, id: UnitId) {
+    pub(super) fn queue_steps(&mut self, id: UnitId) {
         for step in self.units[id.index()].steps.clone() {
             self.queue(step);
         }
@@ -140,7 +165,7 @@ impl Scheduler {
             GateOn::Completed(on) => self.unit_gate(*on, UnitRun::is_completed, "to complete"),
             GateOn::Stage(on, stage) => {
                 let passed = |run: &UnitRun| {
-                    let passed = |r: &ReplicaRun| r.is_ready() || r.has_passed(stage);
+                    let passed = |r: &ReplicaRun| r.is_ready() || r.has_passed(stage) || run.goes_without(r);
                     run.replicas.iter().all(passed)
                 };
                 self.unit_gate(*on, passed, &format!("to pass stage `{stage}`"))

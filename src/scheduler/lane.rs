@@ -34,6 +34,7 @@ impl Lane {
             | Action::CallProvider { .. }
             | Action::SetUpModel { .. }
             | Action::CreateContainer { .. }
+            | Action::TakeNames { .. }
             | Action::RenameContainer { .. }
             | Action::RemoveContainer { .. } => Self::Calls,
         }

@@ -288,7 +288,7 @@ impl Scheduler {
             Phase::Commit => self.course == Course::Committing,
         };
         let open = step.gate.is_none_or(|unit| self.units[unit.index()].open);
-        if in_phase && open && run.waiting == 0 && run.state == StepState::Blocked {
+        if in_phase && open && self.is_awaited(step) && run.waiting == 0 && run.state == StepState::Blocked {
             self.ready.insert(id);
         }
     }
@@ -488,6 +488,7 @@ impl Scheduler {
             self.look_at_waves(now);
         }
         self.look_at_waves(now);
+        self.look_at_updates(now);
         if !self.dirty.is_empty() {
             return self.settle(now);
         }
@@ -498,6 +499,7 @@ impl Scheduler {
         match timer {
             Timer::Owner(owner) => self.poll(now, owner),
             Timer::Step(id) => self.queue(id),
+            Timer::Batch(unit) => self.batch_is_over(unit),
             Timer::Wave(wave) => self.wave_timed_out(wave),
             Timer::Run => self.run_timed_out(now),
         }

@@ -28,6 +28,7 @@ mod lane;
 mod machine;
 mod replica;
 mod show;
+mod update;
 mod wave;
 
 pub use input::*;

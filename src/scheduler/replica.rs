@@ -109,9 +109,14 @@ impl ReplicaRun {
         }
     }
 
+    /// It will not become ready.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self.life, Life::Failed | Life::Skipped)
+    }
+
     /// Nothing more becomes of it before ready.
     pub(super) fn is_settled(&self) -> bool {
-        self.is_ready() || matches!(self.life, Life::Failed | Life::Skipped)
+        self.is_ready() || self.is_lost()
     }
 
     /// The engine is about to be asked to start it.

@@ -40,6 +40,7 @@ impl Scheduler {
             | Action::KillContainer { .. }
             | Action::RemoveContainer { .. }
             | Action::RenameContainer { .. }
+            | Action::TakeNames { .. }
             | Action::CreateNetwork { .. }
             | Action::RemoveNetwork { .. }
             | Action::RestoreNetwork(_)
@@ -109,6 +110,7 @@ impl Scheduler {
                     container: id,
                 });
             }
+            Action::TakeNames { replica, .. } => return self.names_taken(now, replica),
             Action::StopContainer { replica: Some(replica), container, .. }
             | Action::KillContainer { replica: Some(replica), container } => {
                 (replica, ServiceState::Stopped, container)

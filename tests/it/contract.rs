@@ -24,7 +24,7 @@ macro_rules! every_contract {
             an_exit_code_is_seen_everywhere, a_deaf_container_is_killed_after_its_grace,
             a_kill_sends_the_signal_that_is_named, a_name_is_held_until_it_is_given_up,
             a_network_in_use_stays, a_container_without_its_network_does_not_start,
-            a_running_container_changes_networks, a_replaced_network_comes_back_with_what_was_on_it, removing_is_final_and_twice_is_fine,
+            a_running_container_changes_networks, a_container_takes_its_names_later, a_replaced_network_comes_back_with_what_was_on_it, removing_is_final_and_twice_is_fine,
             anonymous_volumes_go_when_asked, a_volume_in_use_stays, logs_are_read_in_parts_and_followed,
             the_log_of_a_container_that_never_ran_is_empty, a_command_runs_in_a_container,
             files_are_written_before_the_start, what_is_missing_is_not_found, a_taken_port_refuses_the_start,
@@ -251,6 +251,23 @@ pub(crate) async fn a_running_container_changes_networks(side: Side) {
     world.engine.stop(&id, None).await.unwrap();
     let stopped = world.observed("web").await;
     assert_eq!(stopped.networks[world.network()].ip_address, "");
+}
+
+pub(crate) async fn a_container_takes_its_names_later(side: Side) {
+    let world = World::new(side, "names", vec![plain("web")]).await;
+    let request = ContainerRequest { unnamed: vec!["default".to_owned()], ..world.request("web") };
+    let id = world.engine.create_container(&request).await.unwrap();
+    world.engine.start(&id).await.unwrap();
+    let aliases = async || {
+        let detail = world.engine.inspect(&id).await.unwrap().unwrap();
+        detail.networks[world.network()].aliases.clone()
+    };
+    let is_name = |alias: &&String| **alias == request.final_name || **alias == request.service.name;
+    assert_eq!(aliases().await.iter().filter(is_name).count(), 0);
+    world.engine.disconnect_network(world.network(), &id).await.unwrap();
+    let named = world.request("web");
+    world.engine.connect_network(world.network(), &named, &id, "default").await.unwrap();
+    assert_eq!(aliases().await.iter().filter(is_name).count(), 2);
 }
 
 pub(crate) async fn a_replaced_network_comes_back_with_what_was_on_it(side: Side) {

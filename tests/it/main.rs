@@ -37,4 +37,6 @@ mod up_plugin;
 mod up_preflight;
 mod up_provider;
 mod up_readiness;
+mod up_start_first;
 mod up_update;
+mod updates;

@@ -29,7 +29,7 @@ services:
 volumes: {data: {}}
 "#;
 
-const fn ms(n: u64) -> Duration {
+pub(crate) const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 

@@ -8,13 +8,46 @@ use std::time::Duration;
 
 use crate::report::State;
 
-/// Answers requests for ever, one thread for each connection.
+/// Answers requests, one thread for each connection, until the service drains: then it takes what has come, and no more.
 pub(crate) fn serve(listener: TcpListener, state: Arc<State>) {
-    for stream in listener.incoming().flatten() {
+    state.under_way.fetch_add(1, Ordering::SeqCst);
+    while let Some(stream) = next(&listener, &state) {
         let state = Arc::clone(&state);
+        state.under_way.fetch_add(1, Ordering::SeqCst);
         std::thread::spawn(move || {
             drop(answer(&stream, &state));
+            drop(stream);
+            state.under_way.fetch_sub(1, Ordering::SeqCst);
         });
+    }
+    drop(listener);
+    state.under_way.fetch_sub(1, Ordering::SeqCst);
+}
+
+/// The next connection; `None` once the service drains and none waits.
+fn next(listener: &TcpListener, state: &State) -> Option<TcpStream> {
+    loop {
+        let draining = state.draining.load(Ordering::SeqCst);
+        if listener.set_nonblocking(draining).is_err() {
+            return None;
+        }
+        match listener.accept() {
+            Ok((stream, _)) if stream.set_nonblocking(false).is_ok() => return Some(stream),
+            Err(error) if draining && error.kind() == std::io::ErrorKind::WouldBlock => return None,
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+/// Closes the ports as soon as what has come is taken, and waits until all of it is answered.
+pub(crate) fn drain(state: &State) {
+    state.draining.store(true, Ordering::SeqCst);
+    for port in &state.options.ports {
+        // Whoever waits for a connection gets one, and looks again.
+        drop(TcpStream::connect((state.options.bind.as_str(), *port)));
+    }
+    while state.under_way.load(Ordering::SeqCst) > 0 {
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -148,7 +181,7 @@ pub(crate) fn probe(args: &[String]) -> i32 {
     }
 }
 
-fn request(url: &str, method: &str, limit: Duration) -> std::io::Result<(u16, String)> {
+pub(crate) fn request(url: &str, method: &str, limit: Duration) -> std::io::Result<(u16, String)> {
     let rest = url.strip_prefix("http://").unwrap_or(url);
     let (host, path) = rest.split_once('/').map_or((rest, "/".to_owned()), |(h, p)| (h, format!("/{p}")));
     let address = if host.contains(':') { host.to_owned() } else { format!("{host}:80") };

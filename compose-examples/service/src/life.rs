@@ -26,6 +26,9 @@ pub(crate) fn run(options: Options) -> i32 {
         }
         say(&state, &format!("stopping on signal {signal}"));
         std::thread::sleep(state.options.term_after);
+        if state.options.drain {
+            http::drain(&state);
+        }
         say(&state, "stopped");
         return state.options.term_code;
     }
@@ -205,7 +208,7 @@ fn say(state: &State, what: &str) {
 }
 
 /// SIGTERM and SIGINT as bytes in a pipe: as the first process of a container the service gets no default action.
-struct Signals {
+pub(crate) struct Signals {
     pipe: std::io::PipeReader,
 }
 
@@ -225,7 +228,7 @@ extern "C" fn on_signal(number: i32) {
 }
 
 impl Signals {
-    fn catch() -> Self {
+    pub(crate) fn catch() -> Self {
         let (reader, writer) = std::io::pipe().expect("a pipe");
         debug_assert!(writer.as_raw_fd() >= 0);
         SIGNAL_PIPE.store(writer.into_raw_fd(), Ordering::SeqCst);
@@ -238,7 +241,7 @@ impl Signals {
         Self { pipe: reader }
     }
 
-    fn wait(&mut self) -> u8 {
+    pub(crate) fn wait(&mut self) -> u8 {
         let mut byte = [0];
         match self.pipe.read_exact(&mut byte) {
             Ok(()) => byte[0],

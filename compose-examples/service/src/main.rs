@@ -5,6 +5,7 @@
 mod grpc;
 mod http;
 mod life;
+mod load;
 mod options;
 mod report;
 mod sh;
@@ -68,6 +69,7 @@ pub(crate) fn tool(words: &[String]) -> i32 {
             0
         }
         "cat" => cat(rest),
+        "load" => load::run(rest),
         "sleep" => match rest.first().map(|d| options::duration(d)) {
             Some(Ok(time)) => {
                 life::sleep(time);

@@ -5,6 +5,7 @@ use std::time::Duration;
 pub(crate) const HELP: &str = "\
 service [FLAG…]              serve until told to stop
 service probe URL            exit 0 when URL answers 2xx, else 1 (also as curl and wget)
+service load URL             ask again and again until told to stop; exit 1 if a request failed (--clients N)
 service connect HOST:PORT    exit 0 when the port accepts a connection, else 1
 service sleep|true|false|exit|echo|cat|env|sh …
 
@@ -33,6 +34,7 @@ Times count from the start of the process and are written 500ms, 2s, 1m30s.
   --state FILE               counts the starts (default /tmp/starts)
   --ignore-term              do not stop on SIGTERM
   --term-after TIME          take this long to stop
+  --drain                    on SIGTERM take no more requests, answer those under way, then stop
   --term-code N              exit code after SIGTERM (default 0)
   --log LINE             *   print at the start
   --log-every TIME           and again that often
@@ -72,6 +74,7 @@ pub(crate) struct Options {
     pub(crate) state: String,
     pub(crate) ignore_term: bool,
     pub(crate) term_after: Duration,
+    pub(crate) drain: bool,
     pub(crate) term_code: i32,
     pub(crate) log: Vec<String>,
     pub(crate) log_every: Moment,
@@ -80,7 +83,7 @@ pub(crate) struct Options {
     pub(crate) expect: Vec<(String, String)>,
 }
 
-const SWITCHES: [&str; 3] = ["hang", "oneshot", "ignore-term"];
+const SWITCHES: [&str; 4] = ["hang", "oneshot", "ignore-term", "drain"];
 const VALUES: [&str; 27] = [
     "name",
     "bind",
@@ -192,6 +195,7 @@ impl Options {
             "state" => value.clone_into(&mut self.state),
             "ignore-term" => self.ignore_term = switch(value)?,
             "term-after" => self.term_after = duration(value)?,
+            "drain" => self.drain = switch(value)?,
             "term-code" => self.term_code = number(value)?,
             "log" => self.log.push(value.to_owned()),
             "log-every" => self.log_every = moment(value)?,

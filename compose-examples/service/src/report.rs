@@ -1,6 +1,6 @@
 //! What the service says about itself: its state at a moment, and the standard health report.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::options::{Moment, Options};
@@ -13,6 +13,10 @@ pub(crate) struct State {
     pub(crate) failing: AtomicBool,
     pub(crate) degraded: AtomicBool,
     pub(crate) hanging: AtomicBool,
+    /// It takes no more requests.
+    pub(crate) draining: AtomicBool,
+    /// Open ports and requests that are not answered yet.
+    pub(crate) under_way: AtomicU64,
 }
 
 /// The words of the standard health report.
@@ -46,6 +50,8 @@ impl State {
             failing: AtomicBool::new(false),
             degraded: AtomicBool::new(false),
             hanging: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            under_way: AtomicU64::new(0),
         }
     }
 

@@ -161,11 +161,12 @@ pub(super) fn described(world: &World, request: &ContainerRequest<'_>) -> SimCon
         SimHealthcheck::new(service.healthcheck.as_ref(), info.as_ref().and_then(|i| i.healthcheck.as_ref()));
     let keys = if service.network_mode.is_some() { Vec::new() } else { service.networks.keys().collect() };
     let network = |key: &String| project.networks.get(key).map_or_else(|| key.clone(), |n| n.name.clone());
-    let names: Vec<String> = keys.into_iter().map(network).collect();
+    let networks: Vec<(String, Endpoint)> =
+        keys.into_iter().map(|key| (network(key), endpoint(request, key))).collect();
     let network_mode = service
         .network_mode
         .clone()
-        .unwrap_or_else(|| names.first().cloned().unwrap_or_else(|| "none".to_owned()));
+        .unwrap_or_else(|| networks.first().map_or_else(|| "none".to_owned(), |(name, _)| name.clone()));
     SimContainer {
         id: String::new(),
         name: request.name.clone(),
@@ -186,7 +187,7 @@ pub(super) fn described(world: &World, request: &ContainerRequest<'_>) -> SimCon
         health: None,
         probes: probes(request, healthcheck.as_ref()),
         healthcheck,
-        networks: names.into_iter().map(|n| (n, Endpoint::default())).collect(),
+        networks: networks.into_iter().collect(),
         mounts: mounts(request),
         anonymous: BTreeSet::new(),
         ports: if request.oneoff.is_some() { Vec::new() } else { ports(&service.ports) },
@@ -202,6 +203,15 @@ pub(super) fn described(world: &World, request: &ContainerRequest<'_>) -> SimCon
         behaviour: behaviour.cloned().unwrap_or_default(),
         image,
     }
+}
+
+/// What a container is on the service's network `key`.
+pub(super) fn endpoint(request: &ContainerRequest<'_>, key: &str) -> Endpoint {
+    let is_unnamed = request.unnamed.iter().any(|unnamed| unnamed == key);
+    let names = [&request.final_name, &request.service.name];
+    let own = request.service.networks.get(key).and_then(Option::as_ref);
+    let aliases = names.into_iter().chain(own.iter().flat_map(|network| &network.aliases)).cloned();
+    Endpoint { aliases: aliases.filter(|_| !is_unnamed).collect(), ..Endpoint::default() }
 }
 
 /// How long a stop waits: for ever where the seconds are negative, as on the engine.

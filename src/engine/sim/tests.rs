@@ -46,6 +46,7 @@ fn request(project: &Project) -> ContainerRequest<'_> {
         links: Vec::new(),
         inherited: Vec::new(),
         oneoff: None,
+        unnamed: Vec::new(),
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     container::SimContainer,
     facts,
     record::Verb,
-    resources::described,
+    resources::{described, endpoint},
     script::SimImage,
     world::{Inner, SimEngine, World},
 };
@@ -140,11 +140,12 @@ impl Engine for SimEngine {
     fn connect_network<'a>(
         &'a self,
         network: &'a str,
-        _request: &'a ContainerRequest<'a>,
+        request: &'a ContainerRequest<'a>,
         container: &'a str,
-        _key: &'a str,
+        network_key: &'a str,
     ) -> EngineFuture<'a, ()> {
         let (name, key) = (network.to_owned(), container.to_owned());
+        let endpoint = endpoint(request, network_key);
         self.quick(Verb::ConnectNetwork, (container, network), QUICK, move |_, world| {
             let name = world.network_name(&name)?;
             let (id, running) = world.expect(&key).map(|c| (c.id.clone(), c.is_running()))?;
@@ -153,7 +154,7 @@ impl Engine for SimEngine {
                 let words = format!("endpoint with name {} already exists in network {name}", container.name);
                 return Err(EngineError::new(Kind::Conflict, words));
             }
-            container.networks.insert(name, Endpoint::default());
+            container.networks.insert(name, endpoint);
             if running {
                 world.attach(&id);
             }

@@ -87,7 +87,8 @@ impl<'a> Intent<'a> {
                 self.images.insert(image);
                 self.built.extend(self.service(service));
             }
-            Action::CreateNetwork { .. }
+            Action::TakeNames { .. }
+            | Action::CreateNetwork { .. }
             | Action::RemoveNetwork { .. }
             | Action::RestoreNetwork(_)
             | Action::Reconnect { .. }

@@ -1,10 +1,14 @@
 //! From the containers a service has to the containers it wants.
 
-use super::{Builder, First, Outcome, diverge::references};
+use super::{
+    Builder, First, Outcome,
+    diverge::references,
+    update::{Replacement, update},
+};
 use crate::{
     plan::{
-        Action, Cause, Container, ContainerRef, ContainerState, EngineHealth, Found, OneOffTarget, Phase,
-        Place, Step, StepId, UnitId, UnitReplica, down::is_up, names, place, unit,
+        Action, Awaits, Cause, Container, ContainerRef, ContainerState, EngineHealth, Found, OneOffTarget,
+        Phase, Place, Step, StepId, Unit, UnitId, UnitReplica, Update, down::is_up, names, place, unit,
     },
     project::{Replica, Service},
 };
@@ -32,11 +36,29 @@ impl Builder<'_> {
         let mut keep: Vec<(Container, Option<Cause>)> = existing.into_iter().take(wanted).collect();
         keep.sort_by_key(|(c, _)| c.number());
         let missing = wanted - keep.len();
+        let replaced: Vec<u32> =
+            keep.iter().filter(|(_, cause)| cause.is_some()).map(|(c, _)| c.number()).collect();
+        let update = update(service, &replaced).map(|update| Update {
+            on_failure: update.on_failure.filter(|_| !self.options.on_failure_given),
+            ..update
+        });
+        let start_first = !replaced.is_empty() && self.is_start_first(service);
+        if start_first {
+            self.warn_of_taking_names(service);
+        }
+        let batch = |number: u32| {
+            update.as_ref().and_then(|u| u.batches.iter().position(|batch| batch.contains(&number)))
+        };
         for (container, cause) in keep {
             let replica = Replica { service: name.to_owned(), number: container.number() };
             replicas.push(match cause {
                 None => self.keep(&target, &replica, &container),
-                Some(cause) => self.recreate(&target, &replica, &container, cause),
+                Some(cause) => {
+                    let batch = batch(replica.number);
+                    let start_first = start_first && self.runs_on(&container);
+                    let replacement = Replacement { container: &container, batch, start_first };
+                    self.recreate(&target, &replica, &replacement, cause)
+                }
             });
         }
         for _ in 0..missing {
@@ -46,7 +68,12 @@ impl Builder<'_> {
         }
         self.retire_all(name, &surplus);
         let unit = unit::unit(self.project, service, &self.ids, replicas);
-        self.units.push(unit);
+        self.units.push(Unit { update, ..unit });
+    }
+
+    /// Whether a container runs until its own update.
+    fn runs_on(&self, container: &Container) -> bool {
+        is_up(container.state) && self.stopped_already(&container.id).is_none()
     }
 
     /// Existing containers with why they cannot stay: up-to-date ones first, then by number.
@@ -153,7 +180,7 @@ impl Builder<'_> {
         cause: Cause,
     ) {
         let action = Action::RemoveContainer { replica, container, volumes: false };
-        self.step(Step { action, after, gate: None, unit: None, cause, phase: Phase::Commit });
+        self.step(Step { action, after, gate: None, awaits: None, unit: None, cause, phase: Phase::Commit });
     }
 
     fn create(&mut self, target: &Target<'_>, replica: &Replica) -> UnitReplica {
@@ -164,6 +191,7 @@ impl Builder<'_> {
             name,
             replaces: None,
             renew_volumes: false,
+            unnamed: Vec::new(),
             one_off: None,
         };
         let cause = match self.vacated.get(&target.service.name) {
@@ -183,12 +211,13 @@ impl Builder<'_> {
         &mut self,
         target: &Target<'_>,
         replica: &Replica,
-        container: &Container,
+        replacement: &Replacement<'_>,
         cause: Cause,
     ) -> UnitReplica {
-        let old = ContainerRef::from(container);
+        let (container, old) = (replacement.container, replacement.old());
         let unit = target.unit;
         let final_name = self.project.container_name(target.service, replica.number);
+        let unnamed = if replacement.start_first { self.asked_on(target.service) } else { Vec::new() };
         let created = {
             let name = names::temporary_name(&old, &final_name);
             let after = self.needs(target);
@@ -197,6 +226,7 @@ impl Builder<'_> {
                 name,
                 replaces: Some(old.clone()),
                 renew_volumes: self.options.renew_anonymous_volumes,
+                unnamed: unnamed.clone(),
                 one_off: None,
             };
             self.plain(action, cause.clone(), after, Some(unit))
@@ -204,11 +234,18 @@ impl Builder<'_> {
         let outcome = self.outcome(target);
         outcome.first.get_or_insert(First::Created(created));
         outcome.changed = true;
-        let aside = self.set_aside(unit, replica, container, created);
-        let action = Action::RenameContainer { replica: replica.clone(), existing: None, to: final_name };
-        let renamed = self.gated(unit, action, cause.clone(), aside);
-        let start = (!self.options.no_start).then(|| self.start(unit, replica, None, vec![renamed], cause));
-        let mut last = start.unwrap_or(renamed);
+        let (start, mut last) = if replacement.start_first {
+            self.start_first(target, replica, replacement, (created, unnamed), cause)
+        } else {
+            let first = self.steps.len();
+            let aside = self.set_aside(unit, replica, replacement, created);
+            let action = Action::RenameContainer { replica: replica.clone(), existing: None, to: final_name };
+            let renamed = self.gated(unit, action, cause.clone(), aside);
+            self.steps[first].awaits = replacement.batch.map(Awaits::Batch);
+            let start =
+                (!self.options.no_start).then(|| self.start(unit, replica, None, vec![renamed], cause));
+            (start, start.unwrap_or(renamed))
+        };
         let is_stopped = self.stopped_already(&container.id).is_some();
         if self.options.no_start && is_up(container.state) && !is_stopped {
             // Its successor only stands ready: it runs until all of them do.
@@ -217,8 +254,16 @@ impl Builder<'_> {
                 container: old.clone(),
                 grace: self.options.stop_grace,
             };
-            let (after, cause) = (vec![renamed], Cause::Replaced);
-            last = self.step(Step { action, after, gate: None, unit: None, cause, phase: Phase::Commit });
+            let (after, cause) = (vec![last], Cause::Replaced);
+            last = self.step(Step {
+                action,
+                after,
+                gate: None,
+                awaits: None,
+                unit: None,
+                cause,
+                phase: Phase::Commit,
+            });
         }
         let name = names::previous_name(&self.project.container_name(target.service, replica.number));
         let previous = ContainerRef { id: old.id, name };
@@ -226,15 +271,43 @@ impl Builder<'_> {
         UnitReplica { number: replica.number, start, existing: None, found: Found::ToStart }
     }
 
+    /// Starts the new container beside the old one; when it is ready it takes over names and place. The step that
+    /// starts it, and the last one.
+    fn start_first(
+        &mut self,
+        target: &Target<'_>,
+        replica: &Replica,
+        replacement: &Replacement<'_>,
+        (created, unnamed): (StepId, Vec<String>),
+        cause: Cause,
+    ) -> (Option<StepId>, StepId) {
+        let unit = target.unit;
+        let final_name = self.project.container_name(target.service, replica.number);
+        let start = self.start(unit, replica, None, vec![created], cause.clone());
+        self.steps[start.index()].awaits = replacement.batch.map(Awaits::Batch);
+        let mut ready = start;
+        if !unnamed.is_empty() {
+            let action =
+                Action::TakeNames { replica: replica.clone(), name: final_name.clone(), networks: unnamed };
+            ready = self.gated(unit, action, cause.clone(), vec![start]);
+            self.steps[ready.index()].awaits = Some(Awaits::Ready);
+        }
+        let first = self.steps.len();
+        let aside = self.set_aside(unit, replica, replacement, ready);
+        self.steps[first].awaits = Some(Awaits::Ready);
+        let action = Action::RenameContainer { replica: replica.clone(), existing: None, to: final_name };
+        (Some(start), self.gated(unit, action, cause, aside))
+    }
+
     /// Stops a container that is replaced and gives its name away. The last of the steps.
     fn set_aside(
         &mut self,
         unit: UnitId,
         replica: &Replica,
-        container: &Container,
+        replacement: &Replacement<'_>,
         created: StepId,
     ) -> Vec<StepId> {
-        let old = ContainerRef::from(container);
+        let (container, old) = (replacement.container, replacement.old());
         let mut aside = vec![created];
         if let Some(stopped) = self.stopped_already(&container.id) {
             self.services.entry(replica.service.clone()).or_default().stops.push(stopped);
@@ -286,7 +359,7 @@ impl Builder<'_> {
     fn gated(&mut self, unit: UnitId, action: Action, cause: Cause, after: Vec<StepId>) -> StepId {
         // What is not started waits for nobody.
         let gate = (!self.options.no_start).then_some(unit);
-        self.step(Step { action, after, gate, unit: Some(unit), cause, phase: Phase::Run })
+        self.step(Step { action, after, gate, awaits: None, unit: Some(unit), cause, phase: Phase::Run })
     }
 
     fn start(
@@ -393,6 +466,7 @@ impl Builder<'_> {
             replica: replica.clone(),
             replaces: None,
             renew_volumes: false,
+            unnamed: Vec::new(),
             one_off: Some(wanted.container.clone()),
         };
         let after = self.needs(&target);

@@ -66,6 +66,7 @@ pub(crate) fn first_container<'a>(project: &'a Project, service: &'a Service) ->
         links: Vec::new(),
         inherited: Vec::new(),
         oneoff: None,
+        unnamed: Vec::new(),
     }
 }
 

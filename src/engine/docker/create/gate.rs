@@ -40,6 +40,7 @@ fn refusal(project: &Project, service: &Service, info: &EngineInfo) -> Result<()
         links: Vec::new(),
         inherited: Vec::new(),
         oneoff: None,
+        unnamed: Vec::new(),
     };
     creation(&request, info, &[])?;
     file_uploads(project, service).map(drop)

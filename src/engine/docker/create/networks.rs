@@ -76,7 +76,7 @@ pub(in crate::engine::docker) fn endpoint(
     let network = service.networks.get(key).and_then(Option::as_ref);
     let links = links(request);
     let mut settings = EndpointSettings {
-        aliases: Some(aliases(request, network)),
+        aliases: Some(aliases(request, key, network)),
         links: (!links.is_empty()).then_some(links),
         ..EndpointSettings::default()
     };
@@ -111,7 +111,10 @@ pub(in crate::engine::docker) fn endpoint(
 }
 
 /// The names by which others on the network reach the container.
-fn aliases(request: &ContainerRequest<'_>, network: Option<&ServiceNetwork>) -> Vec<String> {
+fn aliases(request: &ContainerRequest<'_>, key: &str, network: Option<&ServiceNetwork>) -> Vec<String> {
+    if request.unnamed.iter().any(|unnamed| unnamed == key) {
+        return Vec::new();
+    }
     let mut aliases = vec![request.final_name.clone()];
     if request.oneoff.as_ref().is_none_or(|o| o.use_aliases) {
         aliases.push(request.service.name.clone());

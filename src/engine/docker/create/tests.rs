@@ -62,6 +62,7 @@ fn request<'a>(project: &'a Project, service: &'a Service) -> ContainerRequest<'
         links: Vec::new(),
         inherited: Vec::new(),
         oneoff: None,
+        unnamed: Vec::new(),
     }
 }
 
