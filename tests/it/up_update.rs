@@ -110,7 +110,9 @@ fn an_update_that_cannot_be_created_touches_nothing() {
     let before = stack.running();
     let mount = "    volumes: [{type: bind, source: /orch/no/such/folder, target: /x, bind: {create_host_path: false}}]\n";
     stack.write("compose.yaml", &with("    environment: {VERSION: '1'}\n", mount));
-    stack.run("up -d").code(1).says(&["/orch/no/such/folder"]);
+    stack.run("up -d").code(2).says(&["/orch/no/such/folder"]);
+    assert_eq!(stack.running(), before);
+    stack.run("up -d --no-preflight").code(1).says(&["/orch/no/such/folder"]);
     assert_eq!(
         stack.running_ids().into_iter().collect::<Vec<_>>(),
         before.into_iter().map(|(name, id, _)| (name, id)).collect::<Vec<_>>()
