@@ -12,8 +12,8 @@ use crate::event::{Event, EventKind, StepAction};
 /// What was asked longer ago than this is done, or will never be.
 const OLD: Duration = Duration::from_mins(1);
 
-/// Steps that the last run of a project to end began and said no more about; empty where it ended by itself, or a
-/// while ago. Runs that go on, and those that never began, do not count.
+/// Steps that the last run of a project to end began and said no more about: it was killed, or would not wait for
+/// them. Empty where that was a while ago. Runs that go on, and those that never began, do not count.
 pub fn interrupted(state: &Path, project: &str) -> Vec<StepAction> {
     let Ok(entries) = fs::read_dir(state.join(project)) else { return Vec::new() };
     let journals = entries.filter_map(Result::ok).map(|entry| entry.path().join("events.jsonl"));
@@ -40,7 +40,6 @@ fn open_steps(events: Vec<Event>) -> Vec<StepAction> {
             EventKind::StepDone { action, .. } | EventKind::StepFailed { action, .. } => {
                 open.retain(|begun| *begun != action);
             }
-            EventKind::RunFinished(_) => open.clear(),
             _ => {}
         }
     }
@@ -51,7 +50,7 @@ fn open_steps(events: Vec<Event>) -> Vec<StepAction> {
 mod tests {
     use super::*;
     use crate::{
-        event::{Holder, Sink as _, Verb},
+        event::{Aftermath, Holder, RunFinished, Sink as _, Verb, Verdict},
         journal::{Journal, RunFolder},
         time::Elapsed,
     };
@@ -84,6 +83,21 @@ mod tests {
         }
         assert_eq!(interrupted(state.path(), "p"), [action("c")]);
         assert_eq!(interrupted(state.path(), "q"), []);
+    }
+
+    #[test]
+    fn what_a_run_did_not_wait_for_is_told_though_it_ended() {
+        let state = tempfile::tempdir().unwrap();
+        let finished = RunFinished {
+            verdict: Verdict::Cancelled,
+            aftermath: Aftermath::Stopped,
+            failures: Vec::new(),
+            degraded: Vec::new(),
+            left: Vec::new(),
+        };
+        let kinds = vec![begun("a"), begun("b"), done("a"), EventKind::RunFinished(finished)];
+        drop(write(state.path(), "1", kinds));
+        assert_eq!(interrupted(state.path(), "p"), [action("b")]);
     }
 
     #[test]
