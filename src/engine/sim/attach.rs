@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
 };
@@ -23,12 +23,18 @@ impl Inner {
             (container.id.clone(), container.log.len())
         };
         let input = Input { inner: Arc::clone(&self), id: id.clone(), line: Vec::new() };
-        let mut changed = self.changed.subscribe();
         let inner = Arc::clone(&self);
         let runs = async move {
             // Streams of a container that has not been started wait for its start.
             let waits = |inner: &Inner| inner.lock().containers.get(&id).is_some_and(|c| c.started.is_none());
-            while waits(&inner) && changed.changed().await.is_ok() {}
+            loop {
+                let mut changed = pin!(inner.changed.notified());
+                changed.as_mut().enable();
+                if !waits(&inner) {
+                    break;
+                }
+                changed.await;
+            }
             let options = LogOptions { follow: true, ..LogOptions::default() };
             inner.log(id, options).skip(began)
         };
@@ -58,7 +64,7 @@ impl Input {
         if let Some(container) = world.containers.get_mut(&self.id).filter(|c| c.behaviour.repeats_input) {
             container.log.push(SimLine { at, stderr: false, text });
         }
-        self.inner.changed.send_modify(|n| *n += 1);
+        self.inner.changed.notify_waiters();
     }
 }
 

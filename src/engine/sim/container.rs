@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{facts, script::Behaviour};
+use super::{facts, record::Standing, script::Behaviour};
 use crate::{
     engine::ContainerRequest,
     plan::{
@@ -34,6 +34,10 @@ pub(super) struct SimContainer {
     pub(super) started: Option<Duration>,
     pub(super) finished: Option<Duration>,
     pub(super) restarts: u64,
+    /// Its runs: from when until when, and with what code.
+    pub(super) lives: Vec<Life>,
+    /// Its HEALTHCHECK has passed.
+    pub(super) was_healthy: bool,
     /// Counts starts, so that timers of an earlier run find that they are late.
     pub(super) run: u32,
     pub(super) health: Option<EngineHealth>,
@@ -55,6 +59,14 @@ pub(super) struct SimContainer {
     pub(super) files: BTreeMap<String, Vec<u8>>,
     pub(super) probes: Vec<Vec<String>>,
     pub(super) behaviour: Behaviour,
+}
+
+/// One run of a container's process.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Life {
+    pub(super) began: Duration,
+    /// When it ended, and its code.
+    pub(super) ended: Option<(Duration, i64)>,
 }
 
 /// One line that a container wrote.
@@ -133,6 +145,34 @@ impl SimContainer {
         let b = &self.behaviour;
         b.stages.get(stage).copied().or(b.ready_after).is_some_and(|t| age >= t)
             && !b.unready.iter().any(|(from, until)| (*from..*until).contains(&age))
+    }
+
+    /// Whether the checks of this stage passed at some moment up to now.
+    fn was_ready(&self, stage: &str, now: Duration) -> bool {
+        let b = &self.behaviour;
+        let Some(first) = b.stages.get(stage).copied().or(b.ready_after) else { return false };
+        let unready = |age: Duration| b.unready.iter().any(|(from, until)| (*from..*until).contains(&age));
+        let moments =
+            || [first].into_iter().chain(b.unready.iter().map(|(_, until)| *until).filter(|u| *u > first));
+        self.lives.iter().any(|life| {
+            let age = life.ended.map_or(now, |(at, _)| at).saturating_sub(life.began);
+            moments().any(|moment| moment <= age && !unready(moment))
+        })
+    }
+
+    /// What has become of it by now.
+    pub(super) fn standing(&self, now: Duration) -> Standing {
+        let stages = self.behaviour.stages.keys().filter(|stage| self.was_ready(stage, now));
+        Standing {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            service: self.service.clone(),
+            image: self.image.clone(),
+            was_up: !self.lives.is_empty(),
+            was_ready: self.was_healthy || self.was_ready("", now),
+            stages: stages.cloned().collect(),
+            completed: self.lives.iter().any(|life| life.ended.is_some_and(|(_, code)| code == 0)),
+        }
     }
 
     /// What a command gives.

@@ -1,11 +1,11 @@
 //! How containers start, live by their script, and end.
 
-use std::{collections::BTreeSet, net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::Ipv4Addr, pin::pin, sync::Arc, time::Duration};
 
 use tokio::time::{sleep, timeout};
 
 use super::{
-    container::SimLine,
+    container::{Life, SimLine},
     world::{Inner, World},
 };
 use crate::{
@@ -47,7 +47,7 @@ impl Inner {
     }
 
     /// The process runs from now on.
-    fn run(inner: &Arc<Self>, world: &mut World, id: &str) {
+    pub(super) fn run(inner: &Arc<Self>, world: &mut World, id: &str) {
         world.attach(id);
         let now = inner.now();
         let pid = 1000 + world.starts.values().sum::<u32>();
@@ -61,6 +61,7 @@ impl Inner {
         container.error.clear();
         container.pid = pid;
         container.run += 1;
+        container.lives.push(Life { began: now, ended: None });
         container.health = container.healthcheck.as_ref().map(|_| EngineHealth::Starting);
         let starts = world.starts.entry(container.replica.clone()).or_default();
         *starts += 1;
@@ -73,7 +74,7 @@ impl Inner {
                 if let Some(container) = world.containers.get_mut(id) {
                     container.log.push(line);
                 }
-                inner.changed.send_modify(|n| *n += 1);
+                inner.changed.notify_waiters();
             });
         }
         for (at, health) in b.health {
@@ -147,6 +148,7 @@ impl Inner {
             return;
         };
         container.health = Some(health);
+        container.was_healthy |= health == EngineHealth::Healthy;
         let container = container.clone();
         self.announce(world, &container, EngineAction::Health(health), &[]);
     }
@@ -159,6 +161,9 @@ impl Inner {
         container.exit_code = code;
         container.oom = oom;
         container.finished = Some(now);
+        if let Some(life) = container.lives.last_mut() {
+            life.ended = Some((now, code));
+        }
         if container.health.is_some() {
             container.health = Some(EngineHealth::Unhealthy);
         }
@@ -193,6 +198,7 @@ impl Inner {
     /// What a restart policy does after its pause.
     async fn start_again(self: Arc<Self>, id: String, run: u32, pause: Duration) {
         sleep(pause).await;
+        self.until_back().await;
         let mut world = self.lock();
         let Some(container) = world.containers.get_mut(&id) else { return };
         if container.run == run && container.state == ContainerState::Restarting {
@@ -266,11 +272,13 @@ impl Inner {
 
     /// Waits until a container does not run.
     async fn ended(&self, id: &str) {
-        let mut changed = self.changed.subscribe();
-        while self.lock().containers.get(id).is_some_and(super::container::SimContainer::is_running) {
-            if changed.changed().await.is_err() {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if !self.lock().containers.get(id).is_some_and(super::container::SimContainer::is_running) {
                 return;
             }
+            changed.await;
         }
     }
 
@@ -289,7 +297,7 @@ impl Inner {
 }
 
 /// Whether a restart policy starts a container again that ended so.
-fn restarts(policy: &str, code: i64, restarts: u64) -> bool {
+pub(super) fn restarts(policy: &str, code: i64, restarts: u64) -> bool {
     match policy.split_once(':').unwrap_or((policy, "")) {
         ("always" | "unless-stopped", _) => true,
         ("on-failure", limit) => code != 0 && limit.parse().map_or(true, |n: u64| n == 0 || restarts < n),
@@ -299,7 +307,7 @@ fn restarts(policy: &str, code: i64, restarts: u64) -> bool {
 
 impl World {
     /// Why the engine cannot start a container now.
-    fn start_refusal(&self, id: &str) -> Option<EngineError> {
+    pub(super) fn start_refusal(&self, id: &str) -> Option<EngineError> {
         let container = self.containers.get(id)?;
         // What never ran looks for its networks by name, later it looks for those that it was on.
         let is_gone = |name: &str, endpoint: &Endpoint| {

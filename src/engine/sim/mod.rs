@@ -7,6 +7,7 @@
 
 mod attach;
 mod container;
+mod daemon;
 mod facts;
 mod life;
 mod record;
@@ -18,6 +19,7 @@ mod tests;
 mod verbs;
 mod world;
 
-pub use record::{Request, Verb};
+pub use daemon::Outage;
+pub use record::{Request, Standing, Verb};
 pub use script::{Behaviour, Effect, Fault, Script, SimImage};
 pub use world::SimEngine;

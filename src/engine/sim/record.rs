@@ -1,7 +1,8 @@
 //! What the engine was asked, in order.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
+use super::script::Effect;
 use crate::engine::EngineErrorKind;
 
 /// One request, as the engine got it.
@@ -21,6 +22,31 @@ pub struct Request {
     pub ended: Option<Duration>,
     /// How it failed; `None`: it did not, or is not answered yet.
     pub error: Option<EngineErrorKind>,
+    /// What the script made go wrong with it.
+    pub met: Option<Effect>,
+    /// For a start: how all containers stood when it came.
+    pub standing: Arc<Vec<Standing>>,
+}
+
+/// What had become of a container by some moment, whatever anybody heard of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// Its ID.
+    pub id: String,
+    /// Its name at that moment.
+    pub name: String,
+    /// Its service.
+    pub service: String,
+    /// Its image, as it was asked for.
+    pub image: String,
+    /// It has run.
+    pub was_up: bool,
+    /// Its checks passed at some time, or the engine said that they do.
+    pub was_ready: bool,
+    /// Scripted stages whose checks passed at some time.
+    pub stages: BTreeSet<String>,
+    /// It has exited with 0.
+    pub completed: bool,
 }
 
 impl fmt::Display for Request {

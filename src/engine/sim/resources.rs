@@ -183,6 +183,8 @@ pub(super) fn described(world: &World, request: &ContainerRequest<'_>) -> SimCon
         started: None,
         finished: None,
         restarts: 0,
+        lives: Vec::new(),
+        was_healthy: false,
         run: 0,
         health: None,
         probes: probes(request, healthcheck.as_ref()),

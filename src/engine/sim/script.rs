@@ -351,7 +351,7 @@ pub struct Fault {
 }
 
 /// What goes wrong.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// Refused with this kind; nothing is done.
     Fail(EngineErrorKind),
@@ -405,10 +405,13 @@ impl Effect {
     pub(super) fn error(&self, verb: Verb) -> Option<EngineError> {
         match self {
             Self::Fail(kind) => Some(EngineError::new(*kind, format!("{verb} refused by the script"))),
-            Self::Ambiguous => {
-                Some(EngineError::new(EngineErrorKind::Ambiguous, "the connection to the engine broke"))
-            }
+            Self::Ambiguous => Some(lost()),
             Self::Hang | Self::Late(_) => None,
         }
     }
+}
+
+/// What a caller sees whose connection broke before the answer.
+pub(super) fn lost() -> EngineError {
+    EngineError::new(EngineErrorKind::Ambiguous, "the connection to the engine broke")
 }

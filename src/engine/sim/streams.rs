@@ -1,9 +1,9 @@
 //! Events and logs, as they come.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use futures::{StreamExt as _, stream, stream::BoxStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::{container::SimLine, facts, world::Inner};
 use crate::engine::{EngineError, EngineEvent, LogLine, LogOptions};
@@ -13,11 +13,9 @@ type LogResult = Result<LogLine, EngineError>;
 /// Where a reader of a log stands.
 struct Reader {
     inner: Arc<Inner>,
-    changed: watch::Receiver<u64>,
     id: String,
     options: LogOptions,
     next: usize,
-    ended: bool,
 }
 
 impl Inner {
@@ -42,18 +40,20 @@ impl Inner {
 
 impl Reader {
     fn open(inner: Arc<Inner>, key: &str, options: LogOptions) -> Result<Self, EngineError> {
-        let changed = inner.changed.subscribe();
         let (id, next) = {
             let world = inner.lock();
             let container = world.expect(key)?;
             let tail = options.tail.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
             (container.id.clone(), container.log.len().saturating_sub(tail))
         };
-        Ok(Self { inner, changed, id, options, next, ended: false })
+        Ok(Self { inner, id, options, next })
     }
 
     async fn read(mut self) -> Option<(LogResult, Self)> {
         loop {
+            let inner = Arc::clone(&self.inner);
+            let mut changed = pin!(inner.changed.notified());
+            changed.as_mut().enable();
             let (line, running) = {
                 let world = self.inner.lock();
                 let container = world.containers.get(&self.id);
@@ -65,10 +65,10 @@ impl Reader {
                 if self.wants(&line) {
                     return Some((Ok(self.shown(line)), self));
                 }
-            } else if self.ended || !self.options.follow || !running {
+            } else if !self.options.follow || !running {
                 return None;
             } else {
-                self.ended = self.changed.changed().await.is_err();
+                changed.await;
             }
         }
     }

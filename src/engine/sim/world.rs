@@ -3,12 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{Notify, mpsc, oneshot},
     time::{Instant, sleep},
 };
 
@@ -16,7 +17,7 @@ use super::{
     container::{SimContainer, SimNetwork, SimVolume},
     facts,
     record::{Request, Verb},
-    script::{Effect, Fault, Script, SimImage},
+    script::{Effect, Fault, Script, SimImage, lost},
 };
 use crate::{
     engine::{EngineAction, EngineError, EngineErrorKind, EngineEvent, EngineFuture, EngineInfo},
@@ -37,8 +38,10 @@ pub(super) struct Inner {
     pub(super) info: EngineInfo,
     made: Instant,
     world: Mutex<World>,
-    /// Grows with every change of a container.
-    pub(super) changed: watch::Sender<u64>,
+    /// Tells of every change of a container. Who waits is woken in order, so that a run always goes the same way.
+    pub(super) changed: Notify,
+    /// Tells that the daemon goes away: nobody gets an answer to what is under way then.
+    pub(super) cut: Notify,
 }
 
 /// The engine's state.
@@ -53,13 +56,17 @@ pub(super) struct World {
     /// How often each replica was started.
     pub(super) starts: BTreeMap<String, u32>,
     pub(super) listeners: Vec<(String, mpsc::UnboundedSender<EngineEvent>)>,
+    /// Listeners whose connections stay and tell nothing any more.
+    pub(super) deaf: Vec<mpsc::UnboundedSender<EngineEvent>>,
+    /// Until when the daemon is away.
+    pub(super) away_until: Duration,
     serial: u64,
 }
 
 impl SimEngine {
     /// A fresh engine that will do what the script says. Its clock, tokio's, starts now.
     pub fn new(script: Script) -> Self {
-        let (changed, _) = watch::channel(0);
+        let (changed, cut) = (Notify::new(), Notify::new());
         let info = script.info.clone();
         let mut world = World {
             requests: Vec::new(),
@@ -69,13 +76,15 @@ impl SimEngine {
             images: BTreeMap::new(),
             starts: BTreeMap::new(),
             listeners: Vec::new(),
+            deaf: Vec::new(),
+            away_until: Duration::ZERO,
             serial: 0,
             script,
         };
         for name in world.script.networks.clone() {
             world.add_network(&name, BTreeMap::new());
         }
-        let inner = Inner { info, made: Instant::now(), world: Mutex::new(world), changed };
+        let inner = Inner { info, made: Instant::now(), world: Mutex::new(world), changed, cut };
         Self { inner: Arc::new(inner) }
     }
 
@@ -185,26 +194,17 @@ impl SimEngine {
             let (number, effect) = inner.begin(verb, subject, detail);
             let (sender, receiver) = oneshot::channel();
             tokio::spawn(async move {
-                let error = effect.as_ref().and_then(|e| e.error(verb));
-                let result = match (effect, error) {
-                    (Some(Effect::Hang), _) => {
-                        sleep(PATIENCE).await;
-                        Err(EngineError::new(
-                            EngineErrorKind::TimedOut,
-                            format!("the engine gave no answer to `{verb}` within {} s", PATIENCE.as_secs()),
-                        ))
+                let mut cut = pin!(inner.cut.notified());
+                cut.as_mut().enable();
+                let result = if inner.is_away() {
+                    sleep(Duration::from_millis(1)).await;
+                    Err(EngineError::new(EngineErrorKind::Unreachable, "connection refused"))
+                } else {
+                    tokio::select! {
+                        biased;
+                        result = carry_out(verb, effect, work) => result,
+                        () = cut => Err(lost()),
                     }
-                    (Some(Effect::Late(time)), _) => {
-                        let result = work.await;
-                        sleep(time).await;
-                        result
-                    }
-                    (Some(Effect::Ambiguous), Some(error)) => work.await.and(Err(error)),
-                    (_, Some(error)) => {
-                        sleep(Duration::from_millis(1)).await;
-                        Err(error)
-                    }
-                    (_, None) => work.await,
                 };
                 inner.end(number, result.as_ref().err().map(|e| e.kind));
                 // Nobody may wait any more: that is what a dropped future means.
@@ -214,6 +214,33 @@ impl SimEngine {
                 Err(EngineError::new(EngineErrorKind::Unreachable, "the simulated engine has ended"))
             })
         })
+    }
+}
+
+/// What is asked for, with what goes wrong.
+async fn carry_out<T>(
+    verb: Verb,
+    effect: Option<Effect>,
+    work: impl Future<Output = Result<T, EngineError>>,
+) -> Result<T, EngineError> {
+    let error = effect.as_ref().and_then(|e| e.error(verb));
+    match (effect, error) {
+        (Some(Effect::Hang), _) => {
+            sleep(PATIENCE).await;
+            let words = format!("the engine gave no answer to `{verb}` within {} s", PATIENCE.as_secs());
+            Err(EngineError::new(EngineErrorKind::TimedOut, words))
+        }
+        (Some(Effect::Late(time)), _) => {
+            let result = work.await;
+            sleep(time).await;
+            result
+        }
+        (Some(Effect::Ambiguous), Some(error)) => work.await.and(Err(error)),
+        (_, Some(error)) => {
+            sleep(Duration::from_millis(1)).await;
+            Err(error)
+        }
+        (_, None) => work.await,
     }
 }
 
@@ -238,7 +265,13 @@ impl Inner {
             }
             None => (subject, String::new()),
         };
-        let request = Request { at, verb, subject, service, detail, ended: None, error: None };
+        let standing = match verb {
+            Verb::Start => world.containers.values().map(|c| c.standing(at)).collect(),
+            _ => Vec::new(),
+        };
+        let (met, standing) = (None, Arc::new(standing));
+        let mut request =
+            Request { at, verb, subject, service, detail, ended: None, error: None, met, standing };
         // Every fault counts, but only the first that meets happens.
         let met: Vec<Effect> = world
             .script
@@ -246,8 +279,10 @@ impl Inner {
             .iter_mut()
             .filter_map(|f| f.meets(&request).then(|| f.effect.clone()))
             .collect();
+        request.met = met.into_iter().next();
+        let effect = request.met.clone();
         world.requests.push(request);
-        (world.requests.len() - 1, met.into_iter().next())
+        (world.requests.len() - 1, effect)
     }
 
     fn end(&self, number: usize, error: Option<EngineErrorKind>) {
@@ -279,7 +314,7 @@ impl Inner {
         };
         let project = container.labels.get("com.docker.compose.project");
         world.listeners.retain(|(of, sender)| Some(of) != project || sender.send(event.clone()).is_ok());
-        self.changed.send_modify(|n| *n += 1);
+        self.changed.notify_waiters();
     }
 }
 
