@@ -15,10 +15,10 @@ use docker_orch::{
     event::{Event, EventKind, Sink},
     executor::{CancelRequest, Ledger, Run},
     health::ProbeResult,
-    plan::{EndOptions, Fingerprint, Fingerprints, UpOptions},
+    plan::{Fingerprint, Fingerprints, UpOptions},
     probe::{Probe, Prober, Target},
     project::{Check, ProbeSpec, Project},
-    run::{AbortOn, Ask, Ended, Ending, Keep, KeptContainer, RunError, RunLabel, UpRequest, end, up},
+    run::{AbortOn, Ask, Ended, Keep, KeptContainer, RunError, RunLabel, UpRequest, up},
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 
@@ -49,12 +49,18 @@ impl Files for OneFile {
 
 /// The project of a Compose file.
 pub(crate) fn project(yaml: &str) -> Project {
+    project_with(&format!("name: p\n{yaml}"), &[])
+}
+
+/// What the command line makes of a Compose file where services are named.
+pub(crate) fn project_with(yaml: &str, services: &[String]) -> Project {
     let options = LoadOptions {
         current_dir: PathBuf::from("/p"),
         files: vec!["compose.yaml".to_owned()],
+        services: services.to_vec(),
         ..LoadOptions::default()
     };
-    let loaded = load(&OneFile(format!("name: p\n{yaml}")), &Environment::default(), &options);
+    let loaded = load(&OneFile(yaml.to_owned()), &Environment::default(), &options);
     let complaints = render_all(&loaded.diagnostics, &loaded.sources, false);
     loaded.project.unwrap_or_else(|| panic!("{complaints}"))
 }
@@ -81,7 +87,7 @@ impl Probe for SimProber {
     }
 }
 
-struct Keeper(Arc<Mutex<Vec<KeptContainer>>>);
+pub(crate) struct Keeper(pub(crate) Arc<Mutex<Vec<KeptContainer>>>);
 
 impl Keep for Keeper {
     fn keep(&self, container: &KeptContainer) -> io::Result<PathBuf> {
@@ -124,7 +130,7 @@ pub(crate) struct Asked {
     pub(crate) fingerprints: Option<Shelf>,
 }
 
-struct Answer(bool);
+pub(crate) struct Answer(pub(crate) bool);
 
 impl Ask for Answer {
     fn confirm<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Option<bool>> {
@@ -138,7 +144,7 @@ pub(crate) struct Shelf(Arc<Mutex<BTreeMap<String, Fingerprint>>>);
 
 impl Shelf {
     /// What is known, and what the project's secrets and configs contain now.
-    fn fingerprints(&self, project: &Project) -> Fingerprints {
+    pub(crate) fn fingerprints(&self, project: &Project) -> Fingerprints {
         let mut fingerprints = Fingerprints::new("salt");
         for (container, fingerprint) in self.0.lock().unwrap().iter() {
             fingerprints.insert(container.clone(), fingerprint.clone());
@@ -191,17 +197,13 @@ pub(crate) async fn up_as(sim: &SimEngine, yaml: &str, asked: &Asked) -> Option<
     Some(ended.map(|ended| Ran { ended, events, kept, took: began.elapsed() }))
 }
 
-/// `down`, `stop` and their like.
-pub(crate) async fn end_of(sim: &SimEngine, yaml: &str, ending: Ending, options: &EndOptions) -> Ended {
-    let mut run = lab_run(sim, Arc::new(project(yaml)), &[]);
-    end(&mut run, ending, options, &label("end")).await.expect("an end")
-}
-
-fn label(command: &str) -> RunLabel {
+/// Names a run.
+pub(crate) fn label(command: &str) -> RunLabel {
     RunLabel { id: "1".to_owned(), time: String::new(), command: command.to_owned() }
 }
 
-fn lab_run(sim: &SimEngine, project: Arc<Project>, cancels: &[(u64, CancelRequest)]) -> Run {
+/// A run on the simulated engine that begins now, with requests to end at these times after that.
+pub(crate) fn lab_run(sim: &SimEngine, project: Arc<Project>, cancels: &[(u64, CancelRequest)]) -> Run {
     let engine: Arc<dyn Engine> = Arc::new(sim.clone());
     let prober = SimProber { sim: sim.clone(), engine: Prober::new(Arc::clone(&engine)) };
     let began = tokio::time::Instant::now();
@@ -224,7 +226,7 @@ pub(crate) async fn up_of(sim: &SimEngine, yaml: &str) -> Ran {
 }
 
 /// What holds of every run that began: numbers without gaps, one beginning, one end.
-fn is_sound(events: &[Event]) {
+pub(crate) fn is_sound(events: &[Event]) {
     for (index, event) in events.iter().enumerate() {
         assert_eq!(event.seq, index as u64);
     }
