@@ -151,6 +151,8 @@ impl Scheduler {
         match self.course {
             Course::Running if self.is_all_ready() => self.commit(),
             Course::Committing if self.is_done(Phase::Commit) => self.course = Course::Watching,
+            // What exited while the last steps were done is being started again: that is waited for.
+            Course::Watching if self.lanes.total() > 0 => return false,
             Course::Watching if self.after_ready == AfterReady::Finish || self.is_all_over() => self.finish(),
             Course::New | Course::Running | Course::Committing | Course::Watching | Course::Over => {
                 debug_assert!(!self.is_stuck(), "nothing under way, nothing due, and not over: {self:?}");
