@@ -205,15 +205,15 @@ impl Looked {
         let cancelled = self.cancelled();
         let starts = self.requests.iter().filter(|r| r.verb == Verb::Start && r.at < cancelled && gated);
         for start in starts {
+            // What runs has been let through before: it is only started again.
+            if self.ran_before(start) {
+                continue;
+            }
             if self.up().is_some_and(|up| up.no_start) {
                 let ours = self.project.services.contains_key(&start.service);
                 ensure(!ours, "`--no-start` starts nothing", || format!("{start}"))?;
             }
             let Some(d) = self.version.values().find(|d| d.name == start.service) else { continue };
-            // What runs has been let through before: it is only started again.
-            if self.ran_before(start) {
-                continue;
-            }
             let wanted = self.project.services.contains_key(&d.name);
             let real_name = !is_leftover(&start.subject) || self.up().is_none();
             ensure(real_name, "only what has its own name is started", || format!("{start}"))?;
@@ -289,8 +289,9 @@ impl Looked {
 
     fn starts_are_limited(&self) -> Holds {
         let limit = self.settings.max_parallel.filter(|_| !self.settings.plain).map_or(4, |n| n as usize);
-        // A start that nobody waited for any more is nobody's.
-        let starts: Vec<&Request> = self.requests.iter().filter(|r| r.verb == Verb::Start).collect();
+        // What ran before and is started again when it exits is no part of the start.
+        let counts = |r: &&Request| r.verb == Verb::Start && !self.ran_before(r);
+        let starts: Vec<&Request> = self.requests.iter().filter(counts).collect();
         let at = |t: Duration| starts.iter().filter(|r| r.at <= t && r.ended.is_none_or(|e| e > t)).count();
         let most = starts.iter().map(|r| at(r.at)).max().unwrap_or(0);
         ensure(most <= limit, "no more starts are in flight than allowed", || format!("{most} of {limit}"))
