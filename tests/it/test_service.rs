@@ -97,6 +97,17 @@ fn it_degrades_fails_and_recovers_when_told() {
 }
 
 #[test]
+fn its_report_tells_of_errors() {
+    for (at, rate) in [("0s", 0.5), ("1h", 0.0)] {
+        let mut service = Running::start(&["--errors-after", at]);
+        service.until("ready");
+        let (code, report) = service.probe("GET", "/health");
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        assert_eq!((code, report["metrics"]["error_rate"].as_f64()), (Some(0), Some(rate)));
+    }
+}
+
+#[test]
 fn it_stops_when_told_and_says_so() {
     let mut service = Running::start(&["--term-code", "5"]);
     service.until("ready");

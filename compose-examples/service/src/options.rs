@@ -24,7 +24,8 @@ Times count from the start of the process and are written 500ms, 2s, 1m30s.
   --requires H:P         *   exit 1 at once if this accepts no connection when the service starts
   --degraded-after TIME      the health report says degraded from then on
   --fail-health-after TIME   /health answers 503 from then on
-  --recover-after TIME       healthy again from then on
+  --errors-after TIME        the health report says that half of the requests fail, from then on
+  --recover-after TIME       healthy again, and without errors, from then on
   --hang                     accept connections, never answer
   --hang-after TIME          the same, from then on
   --exit-after TIME          exit by itself
@@ -65,6 +66,7 @@ pub(crate) struct Options {
     pub(crate) requires: Vec<String>,
     pub(crate) degraded_after: Moment,
     pub(crate) fail_health_after: Moment,
+    pub(crate) errors_after: Moment,
     pub(crate) recover_after: Moment,
     pub(crate) hang_after: Moment,
     pub(crate) exit_after: Moment,
@@ -84,7 +86,7 @@ pub(crate) struct Options {
 }
 
 const SWITCHES: [&str; 4] = ["hang", "oneshot", "ignore-term", "drain"];
-const VALUES: [&str; 27] = [
+const VALUES: [&str; 28] = [
     "name",
     "bind",
     "port",
@@ -99,6 +101,7 @@ const VALUES: [&str; 27] = [
     "requires",
     "degraded-after",
     "fail-health-after",
+    "errors-after",
     "recover-after",
     "hang-after",
     "exit-after",
@@ -185,6 +188,7 @@ impl Options {
             "requires" => self.requires.push(value.to_owned()),
             "degraded-after" => self.degraded_after = moment(value)?,
             "fail-health-after" => self.fail_health_after = moment(value)?,
+            "errors-after" => self.errors_after = moment(value)?,
             "recover-after" => self.recover_after = moment(value)?,
             "hang" => self.hang_after = switch(value)?.then_some(Duration::ZERO),
             "hang-after" => self.hang_after = moment(value)?,

@@ -86,6 +86,12 @@ impl State {
         }
     }
 
+    /// The share of requests that fail, as the health report says.
+    fn error_rate(&self) -> f64 {
+        let fails = self.reached(self.options.errors_after) && !self.reached(self.options.recover_after);
+        if fails { 0.5 } else { 0.0 }
+    }
+
     /// The answer to `/health/NAME`; `None`: there is no such stage or dependency.
     pub(crate) fn stage(&self, name: &str) -> Option<bool> {
         if let Some((_, at)) = self.options.stages.iter().find(|(n, _)| n == name) {
@@ -117,12 +123,13 @@ impl State {
             "{{\"status\":\"{status}\",\"service\":{{\"name\":\"{name}\",\"version\":\"1.0.0\",\"uptime_seconds\":{up:.3}}},\
              \"checks\":{{\"self\":{{\"status\":\"{status}\",\"latency_ms\":0}},\"dependencies\":{{{dependencies}}},\
              \"resources\":{{\"memory_mb\":{memory},\"threads\":1}}}},\
-             \"metrics\":{{\"requests_per_second\":0,\"error_rate\":0.0,\"average_latency_ms\":0}}}}\n",
+             \"metrics\":{{\"requests_per_second\":0,\"error_rate\":{errors:.1},\"average_latency_ms\":0}}}}\n",
             status = own.word(),
             name = self.options.name,
             up = self.age().as_secs_f64(),
             dependencies = dependencies.join(","),
             memory = self.options.memory >> 20,
+            errors = self.error_rate(),
         )
     }
 }
