@@ -63,7 +63,7 @@
 //! before a unit starts. *wave*: units released together. *stage*: checks that must pass before the next ones are
 //! asked. *replica*: one container of a service. *unwind*: to undo what a plan did; users read *rollback*.
 //! *recipe*: how a known model server shows that it is ready. *fingerprint*: digests of what a container was made from.
-//! *request to end*: Ctrl+C, SIGTERM, or the Docker CLI going away.
+//! *rollback window*: the time after ready in which what ran before is kept. *request to end*: Ctrl+C, SIGTERM, or the Docker CLI going away.
 //!
 //! # To change things
 //!

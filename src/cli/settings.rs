@@ -35,6 +35,7 @@ pub(super) fn flags(args: &UpArgs) -> Flags {
             }),
         ),
         ("start-timeout", args.start_timeout.map(go_duration)),
+        ("rollback-window", args.rollback_window.map(go_duration)),
     ];
     given.into_iter().filter_map(|(flag, value)| Some((flag.to_owned(), value?))).collect()
 }
@@ -130,12 +131,14 @@ mod tests {
         let args = UpArgs {
             max_parallel: Some(MaxParallel::Auto),
             start_timeout: Some(Duration::from_secs(90)),
+            rollback_window: Some(Duration::from_mins(5)),
             ..UpArgs::default()
         };
         let mut project = project(&[]);
         settle(&mut project, &flags(&args)).unwrap();
         assert_eq!(project.orch.startup.max_parallel, None);
         assert_eq!(project.orch.startup.timeout, Some(Duration::from_secs(90)));
+        assert_eq!(project.orch.rollback.window, Some(Duration::from_mins(5)));
     }
 
     #[test]

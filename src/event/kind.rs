@@ -180,6 +180,32 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         degraded: Vec<String>,
     },
+    /// Everything is ready, and is watched for a while before what ran before is let go.
+    WindowOpened {
+        /// How long.
+        #[serde(with = "seconds")]
+        length: Duration,
+        /// Containers that are kept until then, by name; empty where nothing ran before.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        kept: Vec<String>,
+    },
+    /// Something happened inside the window that makes the run roll back.
+    ConditionMet {
+        /// As it is written in a file: `health_check_failures > 50%`.
+        condition: String,
+        /// What follows: `immediate_rollback` or `gradual_rollback`.
+        action: String,
+        /// Since the window was opened.
+        #[serde(with = "seconds")]
+        after: Duration,
+        /// What was found, in words.
+        reason: String,
+    },
+    /// The window is over.
+    WindowClosed {
+        /// What closed it.
+        end: WindowEnd,
+    },
     /// Somebody asks the run to end.
     CancelRequested {
         /// Why.
@@ -480,6 +506,20 @@ pub enum BreakerState {
     Open,
     /// Once; what comes of it decides.
     HalfOpen,
+}
+
+/// What closed the rollback window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WindowEnd {
+    /// Its time is over, and nothing went wrong.
+    Passed,
+    /// Nothing runs any more that could go wrong.
+    NothingRuns,
+    /// A condition is met: what was done is undone.
+    ConditionMet,
+    /// The run was asked to end.
+    RunEnded,
 }
 
 /// Why a run is asked to end; a later reason counts only if it is greater.

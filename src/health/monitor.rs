@@ -280,6 +280,13 @@ impl Monitor {
         watches.get(id.check as usize)?.last.as_ref()
     }
 
+    /// Whether a failure of a check that goes on after ready counts by now: not inside its `start_period`.
+    pub fn failures_count(&self, now: Elapsed, id: ProbeId) -> bool {
+        let grace = live_stage(&self.spec).map_or(Duration::ZERO, |stage| stage.start_period);
+        let watch = self.live.get(id.check as usize);
+        watch.is_some_and(|watch| now >= watch.began + grace.max(self.check(id).start_period))
+    }
+
     /// The stage that a probe belongs to: its name for events.
     pub fn stage_of(&self, id: ProbeId) -> &str {
         let stage = if id.live { live_stage(&self.spec) } else { self.spec.stages.get(id.stage as usize) };

@@ -29,6 +29,11 @@ pub(super) enum Finding {
 }
 
 impl ProbeResult {
+    /// The share of requests that failed, as the health report says: `metrics.error_rate`, from 0 to 1.
+    pub fn error_rate(&self) -> Option<f64> {
+        self.report.as_ref()?.pointer("/metrics/error_rate")?.as_f64()
+    }
+
     /// What this says of the check.
     pub(super) fn finding(&self) -> Finding {
         let unwell = self.report.as_ref().map(unwell).unwrap_or_default();

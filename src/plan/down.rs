@@ -196,6 +196,7 @@ impl<'a> Ending<'a> {
             units: Vec::new(),
             waves: Vec::new(),
             limits: Limits { timeout: None, ..unit::limits(self.project, self.options.cores) },
+            window: None,
             warnings: self.warnings,
         }
     }

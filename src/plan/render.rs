@@ -71,6 +71,12 @@ pub fn plan_text(plan: &Plan) -> String {
         }
     }
     other_lines(&mut text, plan);
+    if let Some(window) = plan.window() {
+        let length = go_duration(window.length);
+        let then = if plan.kept().is_empty() { "" } else { ", before what ran before is let go" };
+        writeln!(text, "\nwatched for {length} once everything is ready{then}")
+            .expect("writing to a String cannot fail");
+    }
     for warning in &plan.warnings {
         writeln!(text, "\nwarning: {warning}").expect("writing to a String cannot fail");
     }
@@ -234,6 +240,7 @@ pub fn plan_json(plan: &Plan) -> Value {
             "ready_when": require(wave.ready_when),
             "timeout_seconds": wave.timeout.map(|t| t.as_secs_f64()),
         })).collect::<Vec<_>>(),
+        "rollback_window_seconds": plan.window().map(|w| w.length.as_secs_f64()),
         "steps": steps.map(|(id, step)| step_json(plan, id, step)).collect::<Vec<_>>(),
         "warnings": plan.warnings,
     })

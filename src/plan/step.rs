@@ -3,7 +3,9 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{Endpoint, ObservedNetwork, OneOff};
-use crate::project::{Check, HealthSpec, Healthcheck, OnFailure, Replica, Require, StartPolicy};
+use crate::project::{
+    Check, HealthSpec, Healthcheck, OnFailure, Replica, Require, RollbackCondition, StartPolicy,
+};
 
 /// What will be done: an immutable value that leaves the execution no choice but time.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +20,8 @@ pub struct Plan {
     pub waves: Vec<Wave>,
     /// How much at once, and how long.
     pub limits: Limits,
+    /// What happens between ready and [`Phase::Commit`]; `None`: nothing.
+    pub window: Option<Window>,
     /// What the user should know before it begins.
     pub warnings: Vec<String>,
 }
@@ -41,6 +45,34 @@ impl Plan {
         let unit = self.units.iter().find(|unit| unit.service == service)?;
         unit.update.as_ref()?.on_failure
     }
+
+    /// The window, where the plan starts or stops something: what changes nothing is not watched.
+    pub fn window(&self) -> Option<&Window> {
+        let changes = |step: &Step| step.action.changes_what_runs();
+        self.window.as_ref().filter(|_| self.steps.iter().any(changes))
+    }
+
+    /// Names of the containers that are kept until the last steps: what going back needs.
+    pub fn kept(&self) -> Vec<String> {
+        let kept = |step: &Step| match &step.action {
+            Action::RemoveContainer { container, .. }
+                if step.phase == Phase::Commit && step.cause != Cause::Leftover =>
+            {
+                Some(container.name.clone())
+            }
+            _ => None,
+        };
+        self.steps.iter().filter_map(kept).collect()
+    }
+}
+
+/// The time after ready in which what ran before is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Window {
+    /// How long it is; never zero.
+    pub length: Duration,
+    /// What makes the run roll back, beside a critical service that becomes unhealthy. The first one counts.
+    pub conditions: Vec<RollbackCondition>,
 }
 
 /// A step's place in [`Plan::steps`].
@@ -260,6 +292,11 @@ pub enum Action {
 }
 
 impl Action {
+    /// Whether it starts or stops a container.
+    pub fn changes_what_runs(&self) -> bool {
+        matches!(self, Self::StartContainer { .. } | Self::StopContainer { .. } | Self::KillContainer { .. })
+    }
+
     /// The replica that it is about, where it is about one.
     pub fn replica(&self) -> Option<&Replica> {
         match self {

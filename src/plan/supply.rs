@@ -70,6 +70,7 @@ pub fn supply(project: &Project, cores: usize) -> Result<Option<Plan>, Vec<Diagn
         units: Vec::new(),
         waves: Vec::new(),
         limits: unit::limits(project, cores),
+        window: None,
         warnings: Vec::new(),
     }))
 }

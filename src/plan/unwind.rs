@@ -9,7 +9,26 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{
     Action, Cause, ContainerRef, Limits, Observed, Phase, Plan, ProviderVerb, Step, StepId, up::reconnection,
 };
-use crate::project::Replica;
+use crate::project::{Replica, RollbackAction};
+
+/// How much is put back at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pace {
+    /// All of it.
+    #[default]
+    Immediate,
+    /// One service after another.
+    Gradual,
+}
+
+impl From<RollbackAction> for Pace {
+    fn from(action: RollbackAction) -> Self {
+        match action {
+            RollbackAction::ImmediateRollback => Self::Immediate,
+            RollbackAction::GradualRollback => Self::Gradual,
+        }
+    }
+}
 
 /// What became of a plan's steps, as far as undoing goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -59,6 +78,7 @@ pub fn unwind(plan: &Plan, done: &Done, grace: Option<Duration>) -> Plan {
         units: Vec::new(),
         waves: Vec::new(),
         limits: Limits { timeout: None, ..plan.limits },
+        window: None,
         warnings: Vec::new(),
     }
 }
@@ -304,6 +324,7 @@ mod tests {
             units: Vec::new(),
             waves: Vec::new(),
             limits: Limits { starts: 1, calls: 1, images: 1, timeout: None },
+            window: None,
             warnings: Vec::new(),
         };
         // Of the first nobody heard the ID, of the second nobody knows whether there is one.

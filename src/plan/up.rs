@@ -16,7 +16,7 @@ use indexmap::IndexMap;
 
 use super::{
     Action, Cause, Container, ContainerRef, Fingerprints, Observed, OneOffTarget, Phase, Place, Plan, Step,
-    StepId, Unit, UnitId, graph, place,
+    StepId, Unit, UnitId, Window, graph, place,
     unit::{self, UnitIds},
 };
 use crate::{
@@ -276,6 +276,7 @@ impl<'a> Builder<'a> {
         self.reconnect_the_rest();
         self.stop_after_images();
         self.hold_data_back();
+        self.check_window();
         Draft { plan: self.plan(), faults }
     }
 
@@ -284,9 +285,27 @@ impl<'a> Builder<'a> {
             project: self.project.name.clone(),
             waves: self.waves(),
             limits: unit::limits(self.project, self.options.cores),
+            window: self.window(),
             steps: self.steps,
             units: self.units,
             warnings: self.warnings,
+        }
+    }
+
+    /// What is not started, and what is there for a one-off container alone, is not watched.
+    fn window(&self) -> Option<Window> {
+        let rollback = &self.project.orch.rollback;
+        let length = rollback.window.filter(|length| !length.is_zero())?;
+        let watched = !self.options.no_start && self.options.one_off.is_none();
+        watched.then(|| Window { length, conditions: rollback.conditions.clone() })
+    }
+
+    /// Conditions that nobody will ever look at are a mistake.
+    fn check_window(&mut self) {
+        let rollback = &self.project.orch.rollback;
+        if rollback.window.is_none() && !rollback.conditions.is_empty() {
+            let message = "`rollback.conditions` have no effect without `rollback.window`";
+            self.warnings.push(message.to_owned());
         }
     }
 

@@ -1,6 +1,6 @@
 //! The `x-orch` nouns: waves, start-up, failure policy, and a service's own settings.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use indexmap::IndexMap;
 use serde::Serialize;
@@ -85,7 +85,7 @@ pub enum OnFailure {
 pub struct RollbackSpec {
     /// How long after ready the old containers are kept. `None`: not at all.
     pub window: Option<Duration>,
-    /// What makes the run roll back inside the window.
+    /// What makes the run roll back inside the window, beside a critical service that becomes unhealthy.
     pub conditions: Vec<RollbackCondition>,
 }
 
@@ -102,22 +102,44 @@ pub struct RollbackCondition {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConditionKind {
-    /// A critical service is unhealthy.
+    /// A critical service becomes unhealthy, exits, or keeps exiting. What has no check may end with 0.
     CriticalServiceUnhealthy,
-    /// More than this percentage of health checks failed.
+    /// More than this percentage of the health checks since ready failed, from 0 to 100.
     HealthCheckFailures(f32),
-    /// More than this percentage of requests failed, as health reports say.
+    /// More than this percentage of a critical service's requests failed, as its health report says, from 0 to 100.
     ErrorRate(f32),
 }
 
+impl fmt::Display for ConditionKind {
+    /// As it is written in a file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CriticalServiceUnhealthy => f.write_str("critical_service_unhealthy"),
+            Self::HealthCheckFailures(most) => write!(f, "health_check_failures > {most}%"),
+            Self::ErrorRate(most) => write!(f, "error_rate > {most}%"),
+        }
+    }
+}
+
 /// How a rollback goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RollbackAction {
     /// All services at once.
+    #[default]
     ImmediateRollback,
     /// One service at a time, the old one ready before the new one goes.
     GradualRollback,
+}
+
+impl RollbackAction {
+    /// The word in a file.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::ImmediateRollback => "immediate_rollback",
+            Self::GradualRollback => "gradual_rollback",
+        }
+    }
 }
 
 /// A service's own `x-orch`.

@@ -8,7 +8,10 @@ use std::{
 use unicode_width::UnicodeWidthStr as _;
 
 use super::{Report, RunView, Streams, human_duration, view::doing};
-use crate::event::{BreakerState, CancelReason, Event, EventKind, ServiceState, StageStatus, Verb};
+use crate::{
+    event::{BreakerState, CancelReason, Event, EventKind, ServiceState, StageStatus, Verb, WindowEnd},
+    project::{Replica, go_duration},
+};
 
 /// Writes a line per change: when, what, what it is now, why.
 #[derive(Debug, Default)]
@@ -55,17 +58,7 @@ fn line(view: &RunView, event: &Event) -> Option<(String, String)> {
             (subject, format!("failed to {}: {error}", infinitive(action.action)))
         }
         EventKind::Service { replica, state, cause, .. } => {
-            let mut text = state.word().to_owned();
-            let known = view.replicas.iter().find(|r| r.replica == *replica);
-            if *state == ServiceState::Ready
-                && let Some(began) = known.and_then(|r| r.began)
-            {
-                text = format!("{text} after {}", human_duration(event.at.since(began)));
-            }
-            if !cause.is_empty() {
-                text = format!("{text}: {cause}");
-            }
-            (replica.to_string(), text)
+            (replica.to_string(), service_words(view, event, replica, *state, cause))
         }
         EventKind::Stage { replica, stage, index, of, status, cause } => {
             let status = match status {
@@ -89,6 +82,13 @@ fn line(view: &RunView, event: &Event) -> Option<(String, String)> {
         EventKind::Ready { degraded } => {
             (view.project.clone(), format!("ready, degraded: {}", degraded.join(", ")))
         }
+        EventKind::WindowOpened { length, kept } => {
+            (view.project.clone(), watching_words(*length, !kept.is_empty()))
+        }
+        EventKind::ConditionMet { condition, reason, .. } => {
+            (view.project.clone(), format!("{condition}: {reason}"))
+        }
+        EventKind::WindowClosed { end } => (view.project.clone(), closed_words(*end, view)?.to_owned()),
         EventKind::CancelRequested { reason } => (view.project.clone(), cancel_words(*reason).to_owned()),
         EventKind::Unwinding { policy, reason } => (view.project.clone(), format!("{policy}: {reason}")),
         EventKind::Saved { path } => (view.project.clone(), format!("logs saved in {path}")),
@@ -129,6 +129,24 @@ fn done(verb: Verb) -> Option<&'static str> {
     })
 }
 
+/// What is said of a container's state.
+fn service_words(
+    view: &RunView,
+    event: &Event,
+    replica: &Replica,
+    state: ServiceState,
+    cause: &str,
+) -> String {
+    let mut text = state.word().to_owned();
+    let known = view.replicas.iter().find(|r| r.replica == *replica);
+    if state == ServiceState::Ready
+        && let Some(began) = known.and_then(|r| r.began)
+    {
+        text = format!("{text} after {}", human_duration(event.at.since(began)));
+    }
+    if cause.is_empty() { text } else { format!("{text}: {cause}") }
+}
+
 /// What is said of a check that is left alone, or not any more.
 fn breaker_words(breaker: BreakerState, open_for: Duration, cause: &str) -> Option<String> {
     match breaker {
@@ -136,6 +154,28 @@ fn breaker_words(breaker: BreakerState, open_for: Duration, cause: &str) -> Opti
         BreakerState::Open => Some(format!("open for {}: {cause}", human_duration(open_for))),
         BreakerState::Closed => Some("closed again".to_owned()),
         BreakerState::HalfOpen => None,
+    }
+}
+
+/// What is said when the rollback window opens.
+pub(super) fn watching_words(length: Duration, keeps: bool) -> String {
+    let length = go_duration(length);
+    if keeps {
+        format!("watching for {length} before what ran before is let go")
+    } else {
+        format!("watching for {length}: what goes wrong until then is rolled back")
+    }
+}
+
+/// What is said when it closes; `None`: what follows says it.
+pub(super) fn closed_words(end: WindowEnd, view: &RunView) -> Option<&'static str> {
+    let keeps = view.window.as_ref().is_some_and(|window| window.keeps);
+    match (end, keeps) {
+        (WindowEnd::Passed, true) => Some("all went well: what ran before is let go"),
+        (WindowEnd::Passed, false) => Some("all went well"),
+        (WindowEnd::NothingRuns, true) => Some("nothing is left to watch: what ran before is let go"),
+        (WindowEnd::NothingRuns, false) => Some("nothing is left to watch"),
+        (WindowEnd::ConditionMet | WindowEnd::RunEnded, _) => None,
     }
 }
 
@@ -209,6 +249,18 @@ mod tests {
                 (910, EventKind::Unwinding { policy: "rollback".into(), reason: "web failed".into() }),
                 (920, EventKind::CancelRequested { reason: CancelReason::Interrupt }),
                 (930, EventKind::Warning { message: "`x` is ignored".into() }),
+                (940, EventKind::WindowOpened { length: Duration::from_mins(5), kept: vec!["a".into()] }),
+                (
+                    950,
+                    EventKind::ConditionMet {
+                        condition: "error_rate > 10%".into(),
+                        action: "immediate_rollback".into(),
+                        after: Duration::from_millis(10),
+                        reason: "web: reports an error rate of 12%, more than 10%".into(),
+                    },
+                ),
+                (950, EventKind::WindowClosed { end: WindowEnd::ConditionMet }),
+                (960, EventKind::WindowClosed { end: WindowEnd::Passed }),
             ]),
         );
         assert_snapshot!(text, @"
@@ -222,6 +274,9 @@ mod tests {
         0.9s  shop   rollback: web failed
         0.9s  shop   stopping: interrupted; interrupt again to kill
         0.9s  warning  `x` is ignored
+        0.9s  shop   watching for 5m0s before what ran before is let go
+        1.0s  shop   error_rate > 10%: web: reports an error rate of 12%, more than 10%
+        1.0s  shop   all went well: what ran before is let go
         ");
     }
 }

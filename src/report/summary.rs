@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 
 use super::{ReplicaView, RunView, human_duration, text::count};
-use crate::event::{Aftermath, Failure, RunFinished, Verdict};
+use crate::event::{Aftermath, Failure, RunFinished, Verdict, WindowEnd};
 
 /// How the final words are put.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,7 +143,9 @@ fn chain(failure: &Failure) -> String {
         chain.push_str(service);
         chain.push_str(if n == 0 { " not started ← " } else { " ← " });
     }
-    write!(chain, "{}: {}", failure.service, failure.reason).expect("writing to a String cannot fail");
+    // What is about no single service has no name before it.
+    let of = if failure.service.is_empty() { String::new() } else { format!("{}: ", failure.service) };
+    write!(chain, "{of}{}", failure.reason).expect("writing to a String cannot fail");
     let last =
         failure.log.iter().rev().find(|l| !l.trim().is_empty()).filter(|_| failure.exit_code.is_some());
     if let Some(last) = last {
@@ -203,6 +205,11 @@ fn next(text: &mut String, view: &RunView, finished: &RunFinished, options: &Sum
             format!("`{command} logs {}` shows its whole log", failure.service)
         }
         (Aftermath::Kept | Aftermath::Stopped, _) => format!("`{command} ps -a` shows what is there"),
+        (Aftermath::RolledBack, _)
+            if view.window.as_ref().is_some_and(|w| w.end == Some(WindowEnd::ConditionMet)) =>
+        {
+            format!("`{command} up --rollback-window 0s` leaves the new containers in place, to look at them")
+        }
         (Aftermath::RolledBack | Aftermath::TornDown, Some(failure)) if failure.timed_out => {
             format!("`{command} up --start-timeout 10m` gives it more time")
         }
@@ -224,6 +231,8 @@ fn line(text: &mut String, line: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use insta::assert_snapshot;
 
     use super::*;
@@ -301,6 +310,25 @@ mod tests {
           logs, health results and inspect output are saved in /state/shop/r1
           try: `docker orch -p shop up --on-failure keep` leaves the failed containers in place, to look at them
         "#);
+    }
+
+    #[test]
+    fn what_went_wrong_inside_the_rollback_window_is_told() {
+        let reason = "inside the rollback window (after 12s of 5m0s): 60% of 20 health checks failed";
+        let failure = Failure { reason: reason.into(), ..Failure::default() };
+        assert_snapshot!(words(vec![
+            (0, started()),
+            (100, EventKind::WindowOpened { length: Duration::from_mins(5), kept: vec![] }),
+            (12_100, EventKind::WindowClosed { end: WindowEnd::ConditionMet }),
+            (13_000, finished(Verdict::Failed, Aftermath::RolledBack, vec![failure])),
+        ]), @"
+        ✘ up failed after 13.0s
+
+          inside the rollback window (after 12s of 5m0s): 60% of 20 health checks failed
+
+          rolled back: the project is as it was before
+          try: `docker orch -p shop up --rollback-window 0s` leaves the new containers in place, to look at them
+        ");
     }
 
     #[test]

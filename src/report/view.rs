@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use crate::{
     event::{
         BreakerState, CancelReason, Event, EventKind, Holder, RunFinished, RunStarted, ServiceState,
-        StageStatus, StepAction, Verb,
+        StageStatus, StepAction, Verb, WindowEnd,
     },
     project::{Replica, go_duration},
     time::Elapsed,
@@ -32,6 +32,8 @@ pub struct RunView {
     pub warnings: Vec<String>,
     /// The greatest reason that the run was asked to end for.
     pub cancelled: Option<CancelReason>,
+    /// The rollback window, once it was opened.
+    pub window: Option<WindowView>,
     /// The policy by which what was done is dealt with, and why; once that began.
     pub unwinding: Option<(String, String)>,
     /// Folders with saved logs.
@@ -110,6 +112,17 @@ pub struct ProbeView {
     pub passed: bool,
     /// What was found.
     pub detail: String,
+}
+
+/// The time in which what ran before is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WindowView {
+    /// Until when.
+    pub until: Elapsed,
+    /// Something ran before and is kept.
+    pub keeps: bool,
+    /// What closed it, once it is closed.
+    pub end: Option<WindowEnd>,
 }
 
 /// A wave.
@@ -221,6 +234,8 @@ impl RunView {
             EventKind::Ready { .. } => {
                 self.ready_at.get_or_insert(event.at);
             }
+            EventKind::WindowOpened { length, kept } => self.window_opened(*length, !kept.is_empty()),
+            EventKind::WindowClosed { end } => self.window_closed(*end),
             EventKind::CancelRequested { reason } => self.cancelled = self.cancelled.max(Some(*reason)),
             EventKind::Unwinding { policy, reason } => {
                 self.unwinding = Some((policy.clone(), reason.clone()));
@@ -228,8 +243,15 @@ impl RunView {
             EventKind::Saved { path } => self.saved.push(path.clone()),
             EventKind::Warning { message } => self.warnings.push(message.clone()),
             EventKind::RunFinished(finished) => self.finished = Some(finished.clone()),
-            EventKind::Hook { .. } | EventKind::Unknown => {}
+            // What follows from a condition tells it too.
+            EventKind::ConditionMet { .. } | EventKind::Hook { .. } | EventKind::Unknown => {}
         }
+    }
+
+    /// The rollback window, while it is open and nothing ends the run.
+    pub fn open_window(&self) -> Option<&WindowView> {
+        let is_open = |window: &&WindowView| window.end.is_none() && self.cancelled.is_none();
+        self.window.as_ref().filter(is_open)
     }
 
     /// Whether every container is where it is meant to end up, or cannot get there.
@@ -259,6 +281,16 @@ impl RunView {
                 view.critical = info.critical;
                 self.replicas.push(view);
             }
+        }
+    }
+
+    fn window_opened(&mut self, length: Duration, keeps: bool) {
+        self.window = Some(WindowView { until: self.at + length, keeps, end: None });
+    }
+
+    fn window_closed(&mut self, end: WindowEnd) {
+        if let Some(window) = &mut self.window {
+            window.end = Some(end);
         }
     }
 

@@ -278,10 +278,12 @@ async fn aftermath(run: &mut Run, start: &Start<'_>) -> (Aftermath, Vec<String>)
     let what = match (driven.outcome.reason, driven.outcome.verdict) {
         (None, Verdict::Succeeded) => return (Aftermath::Kept, Vec::new()),
         (Some(CancelReason::Forced), _) => Follow::Kill,
+        // What happens inside the rollback window has a policy of its own.
+        _ if driven.outcome.rolls_back.is_some() => Follow::Policy(OnFailure::Rollback),
         // Interrupted on the way: a project that ran before runs again, a new one is stopped, as Compose does.
         // What a one-off container needs is there for it alone.
         (Some(CancelReason::Interrupt), _)
-            if (ran_before || request.options.one_off.is_some()) && !driven.outcome.was_ready =>
+            if (ran_before || request.options.one_off.is_some()) && is_on_its_way(start) =>
         {
             Follow::Policy(OnFailure::Rollback)
         }
@@ -311,8 +313,30 @@ async fn aftermath(run: &mut Run, start: &Start<'_>) -> (Aftermath, Vec<String>)
             {
                 announce_policy(run, policy, driven);
             }
+            if policy == OnFailure::Stop && driven.outcome.in_window {
+                announce_kept(run, start.plan);
+            }
             follow(run, start, policy).await
         }
+    }
+}
+
+/// Whether it has not done what it was called for: without `-d` that is to watch, as soon as everything is ready.
+fn is_on_its_way(start: &Start<'_>) -> bool {
+    let outcome = &start.driven.outcome;
+    !outcome.was_ready || (outcome.in_window && !start.request.watch)
+}
+
+/// Nothing is lost by an end inside the rollback window: whether what is new is good, nobody knows yet.
+fn announce_kept(run: &mut Run, plan: &Plan) {
+    let kept = plan.kept();
+    if !kept.is_empty() {
+        let message = format!(
+            "what ran before is kept beside what is stopped: {} (the next `up` lets it go once everything is ready, \
+             `down` removes it)",
+            kept.join(", ")
+        );
+        run.announce(EventKind::Warning { message });
     }
 }
 

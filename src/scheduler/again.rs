@@ -76,6 +76,7 @@ mod tests {
             units: Vec::new(),
             waves: Vec::new(),
             limits: Limits { starts: 1, calls: 1, images: 1, timeout: None },
+            window: None,
             warnings: Vec::new(),
         };
         Scheduler::new(Arc::new(plan), &Observed::default(), AfterReady::Finish)

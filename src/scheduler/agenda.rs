@@ -21,6 +21,8 @@ pub(super) enum Timer {
     Wave(usize),
     /// Everything must be ready.
     Run,
+    /// The rollback window is over.
+    Window,
 }
 
 /// One moment at most for each timer.

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     event::{EventKind, ServiceState, StageStatus},
-    health::{Change, Health, Monitor, Movement, Order, ProbeId, ProbeResult},
+    health::{Change, Health, Monitor, Movement, Order, ProbeId, ProbeResult, Status},
     plan::UnitId,
     project::{ProbeSpec, go_duration},
     time::Elapsed,
@@ -141,6 +141,8 @@ impl Scheduler {
         }
         let Some(monitor) = self.monitor_mut(key.owner) else { return };
         let (check, stage) = (monitor.check(key.id).name.clone(), monitor.stage_of(key.id).to_owned());
+        let counts =
+            key.id.live && (result.status() != Status::Unhealthy || monitor.failures_count(now, key.id));
         let changes = monitor.probed(now, key.id, result);
         if let Owner::Replica(id, place) = key.owner {
             let replica = self.replica_name(id, place);
@@ -149,6 +151,9 @@ impl Scheduler {
         }
         self.changed(now, key.owner, changes);
         self.set_timer(key.owner);
+        if let (true, Owner::Replica(unit, _)) = (counts, key.owner) {
+            self.count_in_window(now, unit, result);
+        }
     }
 
     /// Acts on what a monitor says.

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{
     Abort, AfterReady, Effect, Outcome, Scheduler,
+    agenda::Timer,
     machine::{Course, StepRun, StepState},
-    replica::Life,
+    replica::{Life, ReplicaRun},
 };
 use crate::{
     event::{CancelReason, Dependent, EventKind, Failure, StepAction, Verdict},
@@ -138,7 +139,7 @@ impl Scheduler {
     }
 
     /// Moves the run on as a whole: to its end, if that has come. Whether there is more to look at.
-    pub(super) fn conclude(&mut self) -> bool {
+    pub(super) fn conclude(&mut self, now: Elapsed) -> bool {
         if self.is_to_end() && self.cancel.is_none() {
             self.cancel(CancelReason::Failure);
         }
@@ -149,12 +150,18 @@ impl Scheduler {
             return false;
         }
         match self.course {
-            Course::Running if self.is_all_ready() => self.commit(),
+            Course::Running if self.is_all_ready() => self.all_ready(now),
+            Course::Window if self.is_window_decided() => self.close_window(),
             Course::Committing if self.is_done(Phase::Commit) => self.course = Course::Watching,
             // What exited while the last steps were done is being started again: that is waited for.
             Course::Watching if self.lanes.total() > 0 => return false,
             Course::Watching if self.after_ready == AfterReady::Finish || self.is_all_over() => self.finish(),
-            Course::New | Course::Running | Course::Committing | Course::Watching | Course::Over => {
+            Course::New
+            | Course::Running
+            | Course::Window
+            | Course::Committing
+            | Course::Watching
+            | Course::Over => {
                 debug_assert!(!self.is_stuck(), "nothing under way, nothing due, and not over: {self:?}");
                 return false;
             }
@@ -180,7 +187,7 @@ impl Scheduler {
     }
 
     /// Everything that is watched has ended.
-    fn is_all_over(&self) -> bool {
+    pub(super) fn is_all_over(&self) -> bool {
         self.units.iter().all(|u| {
             u.replicas.iter().all(|r| matches!(r.life, Life::Completed | Life::Failed | Life::Skipped))
         })
@@ -194,15 +201,23 @@ impl Scheduler {
         self.course == Course::Running && self.lanes.total() == 0 && self.agenda.next().is_none() && !probing
     }
 
-    /// Everything is ready: what was kept for undoing can go.
-    fn commit(&mut self) {
-        self.course = Course::Committing;
+    /// Everything is ready: what was kept for undoing can go, or is kept for a while longer.
+    fn all_ready(&mut self, now: Elapsed) {
         self.was_ready = true;
         let degraded = self.degraded();
         if !self.plan.units.is_empty() {
             self.announce(EventKind::Ready { degraded });
         }
-        self.agenda.set(super::agenda::Timer::Run, None);
+        self.agenda.set(Timer::Run, None);
+        if !self.open_window(now) {
+            self.commit();
+        }
+    }
+
+    /// What was kept for undoing can go.
+    pub(super) fn commit(&mut self) {
+        self.course = Course::Committing;
+        self.give_up_window_checks();
         for index in 0..self.steps.len() {
             let id = StepId(u32::try_from(index).expect("fewer than 2^32 steps"));
             // What it waited for may have been skipped with its unit: then there is nothing to remove.
@@ -220,6 +235,7 @@ impl Scheduler {
 
     pub(super) fn finish(&mut self) {
         self.course = Course::Over;
+        self.leave_window();
         let outcome = self.outcome();
         self.out.push(Effect::Finish(outcome));
     }
@@ -240,6 +256,8 @@ impl Scheduler {
         Outcome {
             verdict,
             was_ready: self.was_ready,
+            in_window: self.window.is_some(),
+            rolls_back: self.rolls_back,
             reason: self.cancel,
             failures: self.failures(),
             left: self.troubles.iter().filter(|t| t.left).map(|t| t.fault.reason.clone()).collect(),
@@ -287,7 +305,8 @@ impl Scheduler {
         let is_degraded = |run: &super::gate::UnitRun| {
             use crate::event::ServiceState::{Degraded, Recovering, Unhealthy};
             let is_unwell = |state| matches!(state, Degraded | Unhealthy | Recovering);
-            run.is_lessened() || run.replicas.iter().any(|r| is_unwell(r.shown))
+            let is_unwell = |r: &ReplicaRun| is_unwell(r.shown) || (r.was_ready && !r.is_ready());
+            run.is_lessened() || run.replicas.iter().any(is_unwell)
         };
         let units = self.plan.units.iter().zip(&self.units);
         units.filter(|(_, run)| is_degraded(run)).map(|(unit, _)| unit.service.clone()).collect()

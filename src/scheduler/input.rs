@@ -3,7 +3,7 @@
 use crate::{
     event::{CancelReason, EventKind, Failure, Verdict},
     health::{Movement, ProbeId, ProbeResult},
-    plan::{ContainerRef, ImageInfo, StepId, UnitId},
+    plan::{ContainerRef, ImageInfo, Pace, StepId, UnitId},
     project::{Check, Mapping, Progress, Replica},
 };
 
@@ -205,6 +205,10 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// Everything was ready before it ended.
     pub was_ready: bool,
+    /// It ended inside the rollback window: what ran before is still kept.
+    pub in_window: bool,
+    /// Something inside the window makes it roll back, whatever else is to follow from failures: how.
+    pub rolls_back: Option<Pace>,
     /// What made it end early, if anything did.
     pub reason: Option<CancelReason>,
     /// What failed; log lines are not filled in.

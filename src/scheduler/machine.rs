@@ -14,10 +14,11 @@ use super::{
     lane::{Lane, Lanes},
     replica::ReplicaRun,
     wave::WaveRun,
+    window::WindowRun,
 };
 use crate::{
     event::{CancelReason, EventKind, ServiceState, StepAction},
-    plan::{Action, Cause, ContainerRef, Done, ImageInfo, Observed, Phase, Plan, StepId, UnitId},
+    plan::{Action, Cause, ContainerRef, Done, ImageInfo, Observed, Pace, Phase, Plan, StepId, UnitId},
     project::Replica,
     time::Elapsed,
 };
@@ -43,6 +44,10 @@ pub struct Scheduler {
     /// Everything was ready.
     pub(super) was_ready: bool,
     pub(super) course: Course,
+    /// The rollback window, while it is open.
+    pub(super) window: Option<WindowRun>,
+    /// Something in it makes the run roll back: how.
+    pub(super) rolls_back: Option<Pace>,
     pub(super) troubles: Vec<Trouble>,
     pub(super) exits: Vec<(Replica, i64)>,
     pub(super) created: BTreeMap<Replica, ContainerRef>,
@@ -56,7 +61,9 @@ pub(super) enum Course {
     New,
     /// Steps of the run phase are done, units become ready.
     Running,
-    /// Everything is ready; what had to wait for that is done.
+    /// Everything is ready; it watches before what ran before is let go.
+    Window,
+    /// Everything is ready, for good; what had to wait for that is done.
     Committing,
     /// All is done; it watches.
     Watching,
@@ -154,6 +161,8 @@ impl Scheduler {
             cancel: None,
             was_ready: false,
             course: Course::New,
+            window: None,
+            rolls_back: None,
             troubles: Vec::new(),
             exits: Vec::new(),
             created: BTreeMap::new(),
@@ -184,7 +193,7 @@ impl Scheduler {
             self.time_is_up(now, timer);
         }
         self.settle(now);
-        while self.conclude() {
+        while self.conclude(now) {
             self.settle(now);
         }
         std::mem::take(&mut self.out)
@@ -502,6 +511,7 @@ impl Scheduler {
             Timer::Batch(unit) => self.batch_is_over(unit),
             Timer::Wave(wave) => self.wave_timed_out(wave),
             Timer::Run => self.run_timed_out(now),
+            Timer::Window => self.window_is_over(now),
         }
     }
 

@@ -15,6 +15,9 @@
 //!                                    └──► starting       └──none left──► failed
 //! ```
 //!
+//! Once everything is ready, the rollback window may open: what ran before is kept for a while longer, and a critical
+//! service that fails is not started again but ends the run, to be rolled back.
+//!
 //! A failure that is critical stops everything that has not begun; what is under way is waited for, never dropped.
 //! Undoing is not this machine's business: that is another plan, see [`crate::plan::unwind`].
 
@@ -30,6 +33,7 @@ mod replica;
 mod show;
 mod update;
 mod wave;
+mod window;
 
 pub use input::*;
 pub use machine::*;

@@ -160,6 +160,11 @@ impl Scheduler {
                     self.run_of(id, place).was_up = true;
                     self.show(id, place, ServiceState::Completed, "");
                 }
+                // Its own checks tell more than the engine's word.
+                Found::Healthy if self.counts_results() => {
+                    self.run_of(id, place).seen_start = true;
+                    self.come_up(now, id, place);
+                }
                 Found::Healthy => {
                     self.run_of(id, place).life = Life::Up;
                     self.run_of(id, place).was_up = true;
@@ -252,12 +257,13 @@ impl Scheduler {
             (state, false) => (state, format!("{why}; {}", lacks.join(", "))),
         };
         let trusts_engine = self.trusts_engine(id);
-        let watches = matches!(self.after_ready, AfterReady::Watch(_));
+        let watches = matches!(self.after_ready, AfterReady::Watch(_)) || self.plan.window.is_some();
+        let counts_results = self.counts_results();
         let run = self.run_of(id, place);
         run.was_ready = true;
         run.first_try = None;
         // The engine goes on with its own check and tells; probing beside it would only cost.
-        if trusts_engine || !watches {
+        if (trusts_engine && !counts_results) || !watches {
             run.monitor = None;
         }
         self.show(id, place, state, &why);
@@ -267,12 +273,15 @@ impl Scheduler {
     /// It was ready and its checks fail: it is started again as often as its policy says.
     pub(super) fn unhealthy(&mut self, now: Elapsed, id: UnitId, place: usize, why: &str) {
         self.show(id, place, ServiceState::Unhealthy, why);
+        if self.decides_window(id) {
+            return self.fail_in_window(now, id, place, Fault::new(format!("became unhealthy: {why}")));
+        }
         let unit = &self.plan.units[id.index()];
         let (supervised, critical, retries) = (unit.supervised, unit.critical, unit.start.retries);
         let none_left = self.run_of(id, place).attempt >= retries;
         // What fails nothing and is not started again is left running, as it may recover; what waits for it to be ready
         // must not wait for ever, so that holds only once all of that is over.
-        if !critical && none_left && self.course == Course::Watching {
+        if !critical && none_left && matches!(self.course, Course::Window | Course::Watching) {
             return;
         }
         if supervised {
@@ -357,7 +366,8 @@ impl Scheduler {
         if comes_back && !(unit.oneshot && code == 0) {
             run.early_exits += 1;
             run.restarts += 1;
-            if run.early_exits >= 2 && !run.was_ready {
+            let again = run.early_exits >= 2 && !run.was_ready;
+            if again || self.exits_again_in_window(id, place) {
                 let why = format!("keeps exiting, last with code {code}{memory}");
                 return self.start_failed(now, id, place, Fault::exit(why, code));
             }
@@ -393,6 +403,7 @@ impl Scheduler {
             0 if oneshot => Ending::Completed,
             0 if own_check && !was_ready => Ending::Failed(" before it was ready"),
             0 if settled => Ending::Completed,
+            0 if checked && self.course == Course::Window => Ending::Failed(", although it has a check"),
             0 if checked && was_ready => Ending::Failed(" while others were starting"),
             0 if !exit.told => Ending::Failed(" while the engine was away"),
             0 => Ending::Completed,
@@ -402,6 +413,9 @@ impl Scheduler {
 
     /// A start, or what came of it, failed: it is tried again as often as its policy says.
     pub(super) fn start_failed(&mut self, now: Elapsed, id: UnitId, place: usize, fault: Fault) {
+        if self.decides_window(id) {
+            return self.fail_in_window(now, id, place, fault);
+        }
         let policy = self.plan.units[id.index()].start.clone();
         let run = self.run_of(id, place);
         if run.life == Life::Up && now.since(run.up_since) >= STEADY {

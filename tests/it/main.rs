@@ -39,4 +39,6 @@ mod up_provider;
 mod up_readiness;
 mod up_start_first;
 mod up_update;
+mod up_window;
 mod updates;
+mod window;

@@ -49,6 +49,9 @@ pub struct UpArgs {
     /// Let the whole start take at most this long [env: `DOCKER_ORCH_TIMEOUT`]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = "Start-up")]
     pub start_timeout: Option<Duration>,
+    /// Go on watching this long after ready, ready to roll back [env: `DOCKER_ORCH_ROLLBACK_WINDOW`]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = "Start-up")]
+    pub rollback_window: Option<Duration>,
     /// What decides the order of starts [env: `DOCKER_ORCH_MODE`]
     #[arg(long, value_name = "MODE", value_enum, help_heading = "Start-up")]
     pub mode: Option<ModeArg>,

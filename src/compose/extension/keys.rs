@@ -56,18 +56,30 @@ const STARTUP: &[Key] = &[
 ];
 
 const ROLLBACK: &[Key] = &[
-    Key::new("window", Shape::Duration, "How long after ready the old containers are kept").later(),
-    Key::new("conditions", Shape::List(&Shape::Object(CONDITION)), "What rolls back inside the window")
-        .later(),
+    Key::new(
+        "window",
+        Shape::Duration,
+        "How long after ready it goes on watching; until then the old containers are kept; default 0s",
+    ),
+    Key::new(
+        "conditions",
+        Shape::List(&Shape::Object(CONDITION)),
+        "What rolls back inside the window, beside a critical service that becomes unhealthy",
+    ),
 ];
 
 const CONDITION: &[Key] = &[
     Key::new(
         "condition",
         Shape::Text,
-        "critical_service_unhealthy, health_check_failures > 50% or error_rate > 10%",
+        "critical_service_unhealthy, health_check_failures > 50% (of all checks since ready) or error_rate > 10% (as a \
+         critical service's health report says)",
     ),
-    Key::new("action", Shape::Word(ACTIONS), "How it rolls back"),
+    Key::new(
+        "action",
+        Shape::Word(ACTIONS),
+        "gradual_rollback: one service at a time; default immediate_rollback",
+    ),
 ];
 
 /// Words of a condition's `action`, the default first.

@@ -27,6 +27,9 @@ pub fn frame(view: &RunView, now: Elapsed, width: usize, height: usize) -> Vec<S
     for replica in &view.replicas {
         rows.push(Row { weight: weight(replica), line: replica_line(replica, names, now) });
     }
+    if view.is_settled() && view.open_window().is_some() {
+        rows.clear();
+    }
     let mut lines = vec![header(view, now)];
     lines.extend(fit(rows, room.saturating_sub(1)));
     lines.truncate(room);
@@ -65,6 +68,7 @@ fn header(view: &RunView, now: Elapsed) -> StyledLine {
     let doing = match (&view.unwinding, view.cancelled) {
         (Some((policy, _)), _) => policy.clone(),
         (None, Some(_)) => "stopping".to_owned(),
+        (None, None) if view.open_window().is_some() => "watching".to_owned(),
         (None, None) => view.command.clone(),
     };
     let total = view.replicas.len();
@@ -79,6 +83,11 @@ fn header(view: &RunView, now: Elapsed) -> StyledLine {
         .text(format!("  {}/{total} {}", view.replicas.iter().filter(|r| arrived(r.state)).count(), word));
     if let Some((at, wave)) = view.waves.iter().enumerate().rfind(|(_, w)| w.status == WaveStatus::Open) {
         line = line.text(format!("  wave {} ({}/{})", wave.name, at + 1, view.waves.len()));
+    }
+    if let Some(window) = view.open_window() {
+        let left = human_duration(window.until.since(now));
+        let then = if window.keeps { "until what ran before is let go" } else { "to go" };
+        return line.text(format!("  {left}")).with(dim(), format!(" {then}"));
     }
     line.with(dim(), format!("  {}", human_duration(now.since_start())))
 }
@@ -311,6 +320,25 @@ mod tests {
         up shop  0/2 ready  19.0s
          ⠇ llm-1  probing     models_loaded 2/3: loaded 42%  19.0s
          · web-1  blocked     waits for `db`  db.corp:5432: open for 42.0s more
+        ");
+    }
+
+    #[test]
+    fn the_rollback_window_is_one_line_that_counts_down() {
+        let length = Duration::from_mins(5);
+        let window = EventKind::WindowOpened { length, kept: vec!["shop-web-1.previous".into()] };
+        let ready = |name| service(name, ServiceState::Ready, "");
+        let all =
+            vec![(0, started(&["db", "web"])), (10, ready("db")), (2_000, ready("web")), (2_000, window)];
+        assert_eq!(
+            text(&view_of(all.clone()), 29_500, 80, 24).trim_end(),
+            "watching shop  2/2 ready  4m32s until what ran before is let go"
+        );
+        let restarted = (3_000, service("web", ServiceState::Restarting, "became unhealthy"));
+        assert_snapshot!(text(&view_of(all.into_iter().chain([restarted]).collect()), 4_000, 80, 24), @"
+        watching shop  1/2 ready  4m58s until what ran before is let go
+         ✔ db-1   ready     
+         ⠋ web-1  restarting  became unhealthy  1.0s
         ");
     }
 

@@ -10,7 +10,10 @@ use anstyle::{AnsiColor, Style};
 use super::{StyledLine, frame};
 use crate::{
     event::{Event, EventKind},
-    report::{Report, RunView, Streams, human_duration},
+    report::{
+        Report, RunView, Streams, human_duration,
+        plain::{closed_words, watching_words},
+    },
     time::Elapsed,
 };
 
@@ -41,7 +44,7 @@ impl TtyReport {
         // While everything is ready and nothing happens, the terminal belongs to the logs.
         let idle = view.finished.is_some()
             || view.replicas.is_empty()
-            || (view.is_settled() && view.unwinding.is_none());
+            || (view.is_settled() && view.unwinding.is_none() && view.open_window().is_none());
         let lines = if idle { Vec::new() } else { frame(view, self.now, width, height) };
         if lines.is_empty() && above.is_empty() && self.painted.0 == 0 {
             return Ok(());
@@ -82,6 +85,13 @@ impl TtyReport {
             EventKind::Warning { message } => {
                 let yellow = Style::new().fg_color(Some(AnsiColor::Yellow.into()));
                 Some(line.with(yellow, "warning: ").text(message))
+            }
+            EventKind::WindowOpened { length, kept } => {
+                Some(line.text(format!("  {}", watching_words(*length, !kept.is_empty()))))
+            }
+            EventKind::WindowClosed { end } => {
+                let green = Style::new().fg_color(Some(AnsiColor::Green.into()));
+                Some(line.with(green, "✔ ").text(closed_words(*end, view)?))
             }
             EventKind::CancelRequested { reason } => {
                 Some(line.text(crate::report::plain::cancel_words(*reason)))
