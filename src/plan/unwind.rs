@@ -4,6 +4,10 @@
 //! their names back; those that ran before are started, dependencies first; networks that the plan made go last.
 //! Volumes stay: nothing that may hold data is removed without being asked for.
 
+mod gradual;
+
+pub use gradual::unwind_gradually;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{

@@ -1,6 +1,6 @@
 //! `up`: converge, start, watch; and what follows when that fails or is interrupted.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 
@@ -12,7 +12,9 @@ use crate::{
     diagnostic::{Diagnostic, Severity},
     event::{Aftermath, CancelReason, EventKind, Failure, RunFinished, StepAction, Verdict},
     executor::{AskError, Driven, LockError, Run},
-    plan::{self, Action, ContainerRef, ContainerState, Done, Draft, EndOptions, Observed, Plan, UpOptions},
+    plan::{
+        self, Action, ContainerRef, ContainerState, Done, Draft, EndOptions, Observed, Pace, Plan, UpOptions,
+    },
     project::OnFailure,
     scheduler::{Abort, AfterReady},
 };
@@ -380,8 +382,12 @@ async fn follow(run: &mut Run, start: &Start<'_>, policy: OnFailure) -> (Afterma
             let done = plan::confirmed(plan, &driven.done, &observed);
             let created: Vec<ContainerRef> = done.created.values().cloned().collect();
             evidence::keep(run, keep, &created, driven).await;
-            let next = plan::unwind(plan, &undone(start, plan, &done), grace);
-            (next, Arc::new(Observed::default()), Aftermath::RolledBack)
+            let done = undone(start, plan, &done);
+            let next = match driven.outcome.rolls_back.unwrap_or_default() {
+                Pace::Immediate => plan::unwind(plan, &done, grace),
+                Pace::Gradual => gradually(run, plan, &done, grace),
+            };
+            (next, observed, Aftermath::RolledBack)
         }
         OnFailure::Teardown | OnFailure::Stop => {
             let observed = match observe_again(run).await {
@@ -402,6 +408,8 @@ async fn follow(run: &mut Run, start: &Start<'_>, policy: OnFailure) -> (Afterma
         return kill(run, request).await;
     }
     let mut left = undoing.outcome.left;
+    let not_ready = undoing.outcome.failures.into_iter().filter(|_| aftermath == Aftermath::RolledBack);
+    left.extend(not_ready.map(|failure| format!("{}: {}", failure.service, failure.reason)));
     let mut interrupted = undoing.outcome.reason.is_some();
     if let (Some((supply, done)), Aftermath::RolledBack) = (start.supplied, &aftermath) {
         let next = plan::unwind(supply, &undone(start, supply, done), grace);
@@ -410,6 +418,16 @@ async fn follow(run: &mut Run, start: &Start<'_>, policy: OnFailure) -> (Afterma
         interrupted |= undoing.outcome.reason.is_some();
     }
     if left.is_empty() && !interrupted { (aftermath, left) } else { (Aftermath::Stuck, left) }
+}
+
+/// One service after another, where that is possible.
+fn gradually(run: &mut Run, plan: &Plan, done: &Done, grace: Option<Duration>) -> Plan {
+    plan::unwind_gradually(plan, done, run.project(), grace).unwrap_or_else(|| {
+        let message =
+            "services that share a namespace, or whose network was replaced, are rolled back at once";
+        run.announce(EventKind::Warning { message: message.to_owned() });
+        plan::unwind(plan, done, grace)
+    })
 }
 
 /// Everything that undoing would have been about, where it could not even begin.

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     event::{CancelReason, Dependent, EventKind, Failure, StepAction, Verdict},
-    plan::{Action, Found, Phase, Step, StepId, UnitId},
+    plan::{Action, Cause, Found, Phase, Step, StepId, UnitId},
     project::{Require, go_duration},
     time::Elapsed,
 };
@@ -205,13 +205,18 @@ impl Scheduler {
     fn all_ready(&mut self, now: Elapsed) {
         self.was_ready = true;
         let degraded = self.degraded();
-        if !self.plan.units.is_empty() {
+        if !self.plan.units.is_empty() && !self.puts_back() {
             self.announce(EventKind::Ready { degraded });
         }
         self.agenda.set(Timer::Run, None);
         if !self.open_window(now) {
             self.commit();
         }
+    }
+
+    /// That it is ready is no news: it was before.
+    fn puts_back(&self) -> bool {
+        self.plan.steps.first().is_some_and(|step| step.cause == Cause::Undo)
     }
 
     /// What was kept for undoing can go.

@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use docker_orch::{
-    engine::sim::{Behaviour, Request, Script, SimEngine, Verb},
+    engine::{
+        EngineErrorKind as Kind,
+        sim::{Behaviour, Effect, Fault, Request, Script, SimEngine, Verb},
+    },
     event::{Aftermath, EventKind, Verdict, WindowEnd},
     executor::CancelRequest,
     plan::{ContainerState, EndOptions, EngineHealth},
@@ -274,4 +277,86 @@ async fn killed_inside_the_window_the_next_command_finishes() {
     let mut run = lab_run(&sim, Arc::new(project(YAML)), &[]);
     end(&mut run, Ending::Down, &EndOptions::default(), &label("down")).await.unwrap();
     assert_eq!(names(&sim), [""; 0]);
+}
+
+/// Three services, one behind the other.
+const LINE: &str = "
+services:
+  db: {image: 'db:1', x-orch: {health_check: {tcp: 1, interval: 1s}}}
+  api: {image: 'api:1', depends_on: {db: {condition: service_healthy}}, x-orch: {health_check: {tcp: 1, interval: 1s}}}
+  web: {image: 'web:1', depends_on: {api: {condition: service_healthy}}, x-orch: {health_check: {tcp: 1, interval: 1s}}}
+x-orch:
+  rollback:
+    window: 10s
+    conditions: [{condition: critical_service_unhealthy, action: gradual_rollback}]
+";
+
+/// What was there before runs again, and each service is ready again before the next one is touched.
+#[tokio::test(start_paused = true)]
+async fn a_gradual_rollback_takes_one_service_after_another() {
+    let slow = || Behaviour::new().ready_after(ms(1500));
+    let script = Script::new().service("db", slow()).service("api", slow()).service("web", slow());
+    let sim = SimEngine::new(script.running("db:2", Behaviour::new().exits(1, ms(6000))));
+    up_of(&sim, LINE).await;
+    let before = containers(&sim);
+    let first = sim.requests().len();
+    let ran = up_of(&sim, &LINE.replace(":1'", ":2'")).await;
+    assert_eq!(
+        how(&ran),
+        (Verdict::Failed, Aftermath::RolledBack, Some(WindowEnd::ConditionMet)),
+        "{}",
+        sim.record()
+    );
+    assert_eq!(containers(&sim), before, "{}", sim.record());
+    assert_eq!(ran.events.iter().filter(|e| matches!(e.kind, EventKind::Ready { .. })).count(), 1);
+    let later: Vec<Request> = sim.requests().into_iter().skip(first).collect();
+    let of =
+        |verb, service: &str| later.iter().rfind(|r| r.verb == verb && r.service == service).unwrap().clone();
+    for (service, next) in [("web", "api"), ("api", "db")] {
+        let ready = of(Verb::Start, service).ended.unwrap() + ms(1500);
+        assert!(of(Verb::Remove, next).at >= ready, "{next} before {service} was ready\n{}", sim.record());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gradual_rollback_goes_on_when_a_service_does_not_come_back() {
+    // The third start of `web` is that of the old one; it is tried three times.
+    let refused = |nth| Fault::on(Verb::Start, Effect::Fail(Kind::Failed)).of("web").nth(nth);
+    let script = Script::new().running("db:2", Behaviour::new().exits(1, ms(4000)));
+    let sim = SimEngine::new(script.fault(refused(3)).fault(refused(4)).fault(refused(5)));
+    up_of(&sim, LINE).await;
+    let before = containers(&sim);
+    let ran = up_of(&sim, &LINE.replace(":1'", ":2'")).await;
+    let finished = &ran.ended.finished;
+    assert_eq!(
+        (finished.verdict, finished.aftermath),
+        (Verdict::Failed, Aftermath::Stuck),
+        "{}",
+        sim.record()
+    );
+    assert!(finished.left.len() == 1 && finished.left[0].starts_with("web: "), "{:?}", finished.left);
+    let after = containers(&sim);
+    assert_eq!(after[..2], before[..2], "the others are as they were\n{}", sim.record());
+    assert_eq!((&after[2].1, after.len()), (&before[2].1, 3), "it is there, and does not run");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_up_can_be_rolled_back_gradually_too() {
+    let sim = SimEngine::new(Script::new().running("db:1", Behaviour::new().exits(1, ms(4000))));
+    let ran = up_of(&sim, LINE).await;
+    assert_eq!(how(&ran), (Verdict::Failed, Aftermath::RolledBack, Some(WindowEnd::ConditionMet)));
+    assert_eq!((names(&sim), sim.networks().len()), (Vec::new(), 0), "{}", sim.record());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_shares_a_namespace_is_rolled_back_at_once() {
+    let yaml = LINE.replace("web: {image: 'web:1'", "web: {image: 'web:1', network_mode: 'service:api'");
+    let sim = SimEngine::new(Script::new().running("db:2", Behaviour::new().exits(1, ms(4000))));
+    up_of(&sim, &yaml).await;
+    let before = containers(&sim);
+    let ran = up_of(&sim, &yaml.replace(":1'", ":2'")).await;
+    assert_eq!(ran.ended.finished.aftermath, Aftermath::RolledBack, "{}", sim.record());
+    assert_eq!(containers(&sim), before, "{}", sim.record());
+    let told = |e: &docker_orch::event::Event| matches!(&e.kind, EventKind::Warning { message } if message.contains("at once"));
+    assert_eq!(ran.events.iter().filter(|e| told(e)).count(), 1);
 }

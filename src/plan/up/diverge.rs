@@ -42,7 +42,7 @@ pub fn references(service: &Service) -> Vec<String> {
 }
 
 /// Services whose namespaces a container shares.
-pub(super) fn namespaces(service: &Service) -> impl Iterator<Item = String> {
+pub(in crate::plan) fn namespaces(service: &Service) -> impl Iterator<Item = String> {
     let modes = [&service.network_mode, &service.ipc, &service.pid];
     modes.into_iter().flatten().filter_map(|mode| mode.strip_prefix("service:").map(str::to_owned))
 }
