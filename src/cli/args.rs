@@ -6,12 +6,14 @@
 mod images;
 mod inspect;
 mod lifecycle;
+mod record;
 mod run;
 mod values;
 
 pub use images::*;
 pub use inspect::*;
 pub use lifecycle::*;
+pub use record::*;
 pub use run::*;
 pub use values::*;
 
@@ -215,6 +217,8 @@ pub enum Command {
     Events(EventsArgs),
     /// Wait until services are ready, healthy or completed
     Wait(WaitArgs),
+    /// List what was done to the project, or show one run in full
+    History(HistoryArgs),
     /// Show the project as it is understood
     #[command(alias = "convert")]
     Config(ConfigArgs),
@@ -245,6 +249,13 @@ impl Command {
             Self::Logs(args) => before.with_late_rest(&args.late),
             Self::Events(args) => before.with_late(&args.late),
             Self::Wait(args) => before.with_late(&args.late),
+            Self::History(args) => {
+                let late = before.with_late(&args.late);
+                match &args.command {
+                    Some(HistoryCommand::Show(args)) => late.with_late(&args.late),
+                    None => late,
+                }
+            }
             Self::Config(args) => before.with_late(&args.late),
             Self::Doctor(args) => before.with_late(&args.late),
             Self::Pull(args) => before.with_late(&args.late),
@@ -268,6 +279,7 @@ impl Command {
             Self::Logs(_) => "logs",
             Self::Events(_) => "events",
             Self::Wait(_) => "wait",
+            Self::History(_) => "history",
             Self::Config(_) => "config",
             Self::Doctor(_) => "doctor",
             Self::Pull(_) => "pull",

@@ -98,6 +98,7 @@ async fn run(invocation: &Invocation, command: &Command) -> Result<Exit, CliErro
         Command::Pull(args) => super::images::pull(invocation, args).await,
         Command::Build(args) => super::images::build(invocation, args).await,
         Command::Wait(args) => super::wait::run(invocation, args).await,
+        Command::History(args) => super::history::run(invocation, args),
         Command::Schema(_) => Ok(print(&format!("{:#}\n", crate::compose::extension::json_schema()))),
         Command::Doctor(args) => super::doctor::run(invocation, args).await,
         Command::Config(args) => super::config::run(invocation, args).await,

@@ -18,22 +18,26 @@ use tokio::sync::mpsc;
 use super::{
     CliError, ErrorKind, Exit, Invocation,
     lock::{self, FileLock},
+    mask::mask,
 };
 use crate::{
     diagnostic::SourceMap,
     engine::Engine,
-    event::Sink,
+    event::{Sink, Verdict},
     executor::{Run, Signals},
-    journal::{Bundle, Journal, RunFolder, SavedContainer, is_first, retain, rfc3339, run_id, state_dir},
+    journal::{
+        Bundle, Journal, KEPT_RUNS, Mask, Masked, RunFolder, SavedContainer, is_first, read_events, retain,
+        rfc3339, run_id, state_dir,
+    },
     machine::ThisMachine,
+    plan::{Plan, plan_json},
     probe::Prober,
     project::{Project, go_duration},
-    report::{JsonLines, LogStyle, ProgressMode, Reporter, RunView, Streams, SummaryOptions, summary},
+    report::{
+        JsonLines, LogStyle, PastRun, ProgressMode, Reporter, RunView, Streams, SummaryOptions, summary,
+    },
     run::{Ended, Keep, KeptContainer, RunError, RunLabel},
 };
-
-/// Runs of a project that are kept.
-const KEPT_RUNS: usize = 20;
 
 /// What belongs to a run beside the run itself.
 pub(super) struct Session {
@@ -46,6 +50,8 @@ pub(super) struct Session {
     /// Signals are not meant for the run any more.
     passed_on: Arc<AtomicBool>,
     folder: Option<RunFolder>,
+    /// What its record must not show.
+    mask: Mask,
     /// No run of the project was recorded before.
     pub(super) first: bool,
     display: crate::report::Display,
@@ -80,6 +86,7 @@ impl Session {
         let signals = signals(invocation, Arc::clone(&passed_on))?;
         let prober = Arc::new(Prober::new(Arc::clone(&engine)));
         let (name, sources) = (project.name.clone(), Arc::clone(&project.sources));
+        let mask = mask(&project);
         let lock = FileLock::new(invocation, &name, &engine.info().host, command);
         let mut run = Run::new(project, engine, prober, signals);
         if let Some(lock) = lock {
@@ -88,19 +95,23 @@ impl Session {
         run.set_tools(invocation.tools());
         run.set_machine(Arc::new(ThisMachine));
         let first = state_dir(|name| invocation.env(name)).is_some_and(|state| is_first(&state, &name));
-        let folder = journal(invocation, &name, &label.id, &mut run);
+        let folder = journal(invocation, &name, &label.id, &mask, &mut run);
         if let Some(path) = shown.events {
-            run.add_sink(events_file(path)?);
+            run.add_sink(events_file(path, mask.clone())?);
         }
         run.add_sink(Box::new(reporter.clone()));
         let (thread, again) = (Some(thread), invocation.again());
-        Ok((run, Self { label, reporter, thread, passed_on, folder, first, display, sources, again }))
+        let this = Self { label, reporter, thread, passed_on, folder, mask, first, display, sources, again };
+        Ok((run, this))
     }
 
     /// Where this run keeps what it removes.
     pub(super) fn keeper(&self) -> Box<dyn Keep> {
         match &self.folder {
-            Some(folder) => Box::new(Keeper { bundle: Bundle::new(folder), path: folder.path().to_owned() }),
+            Some(folder) => {
+                let bundle = Bundle::new(folder, self.mask.clone());
+                Box::new(Keeper { bundle, path: folder.path().to_owned() })
+            }
             None => Box::new(Nowhere),
         }
     }
@@ -134,6 +145,9 @@ impl Session {
             tracing::debug!("{} cannot be removed: {error}", folder.path().display());
         }
         let ended = ended.map_err(|error| run_error(error, &self.sources, self.display.err_colour))?;
+        if let (Verdict::Failed | Verdict::Cancelled, Some(folder)) = (ended.finished.verdict, &self.folder) {
+            save_timings(folder, self.mask);
+        }
         if !matches!(self.display.progress, ProgressMode::Json) {
             let quiet = self.display.progress == ProgressMode::Quiet && ended.finished.failures.is_empty();
             let words = summary(&view, &SummaryOptions { command: self.again });
@@ -212,10 +226,16 @@ fn give_up(again: &str) -> ! {
 }
 
 /// The record of a run. A run without one goes on, and says so.
-fn journal(invocation: &Invocation, project: &str, id: &str, run: &mut Run) -> Option<RunFolder> {
+fn journal(
+    invocation: &Invocation,
+    project: &str,
+    id: &str,
+    mask: &Mask,
+    run: &mut Run,
+) -> Option<RunFolder> {
     let state = state_dir(|name| invocation.env(name))?;
     let made = RunFolder::create(&state, project, id).and_then(|folder| {
-        run.add_sink(Box::new(Journal::create(&folder)?));
+        run.add_sink(Box::new(Masked::new(Journal::create(&folder)?, mask.clone())));
         Ok(folder)
     });
     match made {
@@ -232,10 +252,21 @@ fn journal(invocation: &Invocation, project: &str, id: &str, run: &mut Run) -> O
     }
 }
 
-fn events_file(path: &Path) -> Result<Box<dyn Sink>, CliError> {
+/// Where the time of a failed run went, beside the rest that is known of it.
+fn save_timings(folder: &RunFolder, mask: Mask) {
+    let saved = read_events(&folder.events()).and_then(|read| {
+        let timings = PastRun::of(&read.events, false).timings_json();
+        Bundle::new(folder, mask).save_json("timings.json", &timings)
+    });
+    if let Err(error) = saved {
+        tracing::debug!("where the time went cannot be saved: {error}");
+    }
+}
+
+fn events_file(path: &Path, mask: Mask) -> Result<Box<dyn Sink>, CliError> {
     let file = File::create(path)
         .map_err(|e| CliError::failed(format!("failed to write `{}`", path.display())).caused_by(&e))?;
-    Ok(Box::new(JsonLines(BufWriter::new(file))))
+    Ok(Box::new(Masked::new(JsonLines(BufWriter::new(file)), mask)))
 }
 
 struct Keeper {
@@ -249,6 +280,10 @@ impl Keep for Keeper {
         self.bundle.save(&SavedContainer { name, inspect, log, health })?;
         Ok(self.path.clone())
     }
+
+    fn keep_plan(&self, plan: &Plan) -> io::Result<()> {
+        self.bundle.save_json("plan.json", &plan_json(plan))
+    }
 }
 
 /// There is no home to keep anything in.
@@ -257,6 +292,10 @@ struct Nowhere;
 impl Keep for Nowhere {
     fn keep(&self, _: &KeptContainer) -> io::Result<PathBuf> {
         Err(io::Error::new(io::ErrorKind::NotFound, "neither HOME nor XDG_STATE_HOME is set"))
+    }
+
+    fn keep_plan(&self, _: &Plan) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -236,6 +236,38 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// Everything in it that is free text: what engines, tools, checks and containers say, as against names.
+    pub fn texts_mut(&mut self) -> Vec<&mut String> {
+        match self {
+            Self::WaveFailed { reason: text, .. }
+            | Self::StepFailed { error: text, .. }
+            | Self::Service { cause: text, .. }
+            | Self::Stage { cause: text, .. }
+            | Self::StageMoved { text, .. }
+            | Self::Breaker { cause: text, .. }
+            | Self::Probed { detail: text, .. }
+            | Self::Progress { text, .. }
+            | Self::Told { text, .. }
+            | Self::Hook { text, .. }
+            | Self::ConditionMet { reason: text, .. }
+            | Self::Unwinding { reason: text, .. }
+            | Self::Warning { message: text } => vec![text],
+            Self::RunFinished(finished) => finished.texts_mut(),
+            Self::Waiting { .. }
+            | Self::RunStarted(_)
+            | Self::WaveOpened { .. }
+            | Self::WaveReady { .. }
+            | Self::StepStarted { .. }
+            | Self::StepDone { .. }
+            | Self::Ready { .. }
+            | Self::WindowOpened { .. }
+            | Self::WindowClosed { .. }
+            | Self::CancelRequested { .. }
+            | Self::Saved { .. }
+            | Self::Unknown => Vec::new(),
+        }
+    }
+
     /// Whether a reader that cannot keep up may lose it.
     pub fn is_droppable(&self) -> bool {
         matches!(self, Self::Probed { .. } | Self::Progress { .. } | Self::StageMoved { .. })
@@ -276,6 +308,9 @@ pub struct RunStarted {
     pub project: String,
     /// `up`, `down`, …
     pub command: String,
+    /// The address of the engine that it talks to.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub engine: String,
     /// Waves, in order; empty where there are none.
     pub waves: Vec<String>,
     /// Every container that the run deals with.
@@ -312,6 +347,17 @@ pub struct RunFinished {
     /// What an undo could not remove or restore, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<String>,
+}
+
+impl RunFinished {
+    fn texts_mut(&mut self) -> Vec<&mut String> {
+        let mut texts: Vec<&mut String> = self.left.iter_mut().collect();
+        for failure in &mut self.failures {
+            texts.push(&mut failure.reason);
+            texts.extend(failure.log.iter_mut().chain(&mut failure.health));
+        }
+        texts
+    }
 }
 
 /// One thing that failed, and what it took with it.

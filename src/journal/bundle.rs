@@ -8,17 +8,28 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    RunFolder,
+    Mask, RunFolder,
     folder::{make_private_dir, open_private_file},
+    mask::MASK,
 };
 
-/// Stands where a secret was.
-const MASK: &str = "***";
+/// What of an inspect output holds free text, or was written by the user.
+const TEXTS: [&str; 8] = [
+    "/Args",
+    "/Path",
+    "/Config/Cmd",
+    "/Config/Entrypoint",
+    "/Config/Healthcheck/Test",
+    "/Config/Labels",
+    "/State/Health/Log",
+    "/State/Error",
+];
 
-/// Saves containers into a run's folder.
+/// Saves what is known of a failed run into its folder, without secrets.
 #[derive(Debug, Clone)]
 pub struct Bundle {
     folder: PathBuf,
+    mask: Mask,
 }
 
 /// What there is to save of one container.
@@ -35,29 +46,57 @@ pub struct SavedContainer {
 }
 
 impl Bundle {
-    /// Saves into this run's folder.
-    pub fn new(folder: &RunFolder) -> Self {
-        Self { folder: folder.path().join("containers") }
+    /// Saves into this run's folder; what the mask hides is hidden.
+    pub fn new(folder: &RunFolder, mask: Mask) -> Self {
+        Self { folder: folder.path().to_owned(), mask }
     }
 
-    /// Saves one container; secrets in its inspect output are masked. Answers with the folder.
+    /// Saves something that is known of the run as a whole: `plan.json`, `timings.json`. The last one given stays.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    pub fn save_json(&self, file: &str, value: &Value) -> io::Result<()> {
+        let path = self.folder.join(file);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let mut value = value.clone();
+        self.mask.value(&mut value);
+        write_json(&path, &value)
+    }
+
+    /// Saves one container. Answers with the folder.
     ///
     /// # Errors
     ///
     /// Something cannot be written; what could be written stays.
     pub fn save(&self, container: &SavedContainer) -> io::Result<PathBuf> {
-        let folder = self.folder.join(container.name.replace(['/', '\\'], "_").trim_start_matches('.'));
+        let folder = self
+            .folder
+            .join("containers")
+            .join(container.name.replace(['/', '\\'], "_").trim_start_matches('.'));
         make_private_dir(&folder)?;
         let mut log = io::BufWriter::new(open_private_file(&folder.join("log.txt"))?);
         for line in &container.log {
+            let mut line = line.clone();
+            self.mask.text(&mut line);
             writeln!(log, "{line}")?;
         }
         log.flush()?;
         if !container.health.is_null() {
-            write_json(&folder.join("health.json"), &container.health)?;
+            let mut health = container.health.clone();
+            self.mask.value(&mut health);
+            write_json(&folder.join("health.json"), &health)?;
         }
         let mut inspect = container.inspect.clone();
-        mask(&mut inspect);
+        hide_environment(&mut inspect);
+        for at in TEXTS {
+            if let Some(value) = inspect.pointer_mut(at) {
+                self.mask.value(value);
+            }
+        }
         write_json(&folder.join("inspect.json"), &inspect)?;
         Ok(folder)
     }
@@ -70,7 +109,7 @@ fn write_json(path: &std::path::Path, value: &Value) -> io::Result<()> {
 }
 
 /// Hides the values of environment variables; their names stay, because a missing variable is a frequent fault.
-fn mask(inspect: &mut Value) {
+fn hide_environment(inspect: &mut Value) {
     let Some(environment) = inspect.pointer_mut("/Config/Env").and_then(Value::as_array_mut) else { return };
     for variable in environment {
         let name = variable.as_str().unwrap_or_default();
@@ -91,32 +130,50 @@ mod tests {
     fn logs_health_and_inspect_are_saved_without_secrets() {
         let dir = tempfile::tempdir().unwrap();
         let folder = RunFolder::create(dir.path(), "shop", "r1").unwrap();
-        let saved = Bundle::new(&folder)
+        let saved = Bundle::new(&folder, Mask::new(["hunter2"]))
             .save(&SavedContainer {
                 name: "shop-db-1".into(),
                 inspect: json!({
                     "Id": "c0ffee",
-                    "Config": {"Env": ["PASSWORD=hunter2=x", "EMPTY="], "Image": "db"},
+                    "Args": ["--password", "hunter2"],
+                    "Config": {
+                        "Env": ["PASSWORD=hunter2=x", "EMPTY="],
+                        "Image": "db",
+                        "Cmd": ["--password=hunter2"],
+                        "Labels": {"url": "x://u:hunter2@h"},
+                        "Healthcheck": {"Test": ["CMD-SHELL", "login hunter2"]},
+                    },
+                    "State": {"Health": {"Log": [{"Output": "no hunter2"}]}, "Error": "hunter2"},
                 }),
-                log: vec!["starting".into(), "cannot open /data".into()],
-                health: json!([{"check": "tcp 5432", "detail": "connection refused"}]),
+                log: vec!["starting".into(), "cannot open /data with hunter2".into()],
+                health: json!([{"check": "tcp 5432", "detail": "hunter2 refused"}]),
             })
             .unwrap();
         assert_eq!(saved, folder.path().join("containers/shop-db-1"));
-        assert_eq!(fs::read_to_string(saved.join("log.txt")).unwrap(), "starting\ncannot open /data\n");
+        assert_eq!(
+            fs::read_to_string(saved.join("log.txt")).unwrap(),
+            "starting\ncannot open /data with ***\n"
+        );
         let inspect = fs::read_to_string(saved.join("inspect.json")).unwrap();
         assert!(!inspect.contains("hunter2"), "{inspect}");
         let inspect: Value = serde_json::from_str(&inspect).unwrap();
         assert_eq!(inspect["Config"]["Env"], json!(["PASSWORD=***", "EMPTY=***"]));
         assert_eq!(inspect["Id"], "c0ffee");
-        assert!(saved.join("health.json").is_file());
+        let health = fs::read_to_string(saved.join("health.json")).unwrap();
+        assert!(health.contains("*** refused"), "{health}");
+        let bundle = Bundle::new(&folder, Mask::new(["hunter2"]));
+        for text in ["hunter2", "hunter2 again"] {
+            bundle.save_json("plan.json", &json!({"warnings": [text]})).unwrap();
+        }
+        let plan = fs::read_to_string(folder.path().join("plan.json")).unwrap();
+        assert!(plan.contains("*** again") && !plan.contains("hunter2"), "{plan}");
     }
 
     #[test]
     fn a_name_cannot_lead_out_of_the_folder() {
         let dir = tempfile::tempdir().unwrap();
         let folder = RunFolder::create(dir.path(), "shop", "r1").unwrap();
-        let saved = Bundle::new(&folder)
+        let saved = Bundle::new(&folder, Mask::default())
             .save(&SavedContainer { name: "../../x".into(), ..SavedContainer::default() })
             .unwrap();
         assert!(saved.starts_with(folder.path()), "{}", saved.display());

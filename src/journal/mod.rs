@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! $XDG_STATE_HOME/docker-orch/<project>/<run>/events.jsonl
+//!                                             plan.json, timings.json: of a run that failed
 //!                                             containers/<name>/{log.txt,health.json,inspect.json}
 //!                                       fingerprints.jsonl, <engine>.lock
 //! ```
@@ -17,8 +18,11 @@ mod fingerprints;
 mod folder;
 mod interrupted;
 mod lock;
+mod mask;
+mod masked;
 mod reader;
 mod retention;
+mod runs;
 mod writer;
 
 pub use bundle::{Bundle, SavedContainer};
@@ -27,6 +31,9 @@ pub use fingerprints::FingerprintFile;
 pub use folder::{RunFolder, is_first, state_dir};
 pub use interrupted::interrupted;
 pub use lock::ProjectLock;
+pub use mask::Mask;
+pub use masked::Masked;
 pub use reader::{ReadEvents, is_written, read_events};
 pub use retention::{KEPT_RUNS, retain};
+pub use runs::{KeptRun, runs, short_ids};
 pub use writer::Journal;

@@ -1,15 +1,17 @@
 //! What a run looks like: events in, text out.
 //!
-//! *Owns* the picture of a run ([`RunView`]), its displays (live, plain, JSON, quiet), the final words, container
-//! logs with their prefixes, and the one thread that writes them ([`Reporter`]). *Must not know* the engine or the
+//! *Owns* the picture of a run ([`RunView`]), its displays (live, plain, JSON, quiet), the final words, runs of
+//! the past, container logs with their prefixes, and the one thread that writes them ([`Reporter`]). *Must not know* the engine or the
 //! executor, nor what is a terminal: it writes to a `Write` that it is given.
 
 mod decide;
 mod json;
 mod logs;
+mod past;
 mod plain;
 mod quiet;
 mod reporter;
+mod story;
 mod summary;
 mod text;
 mod tty;
@@ -18,9 +20,11 @@ mod view;
 pub use decide::{AnsiMode, Display, DisplayFacts, ProgressMode};
 pub use json::{JsonLines, JsonReport};
 pub use logs::{LogPrinter, LogRecord, LogStyle};
+pub use past::{Changes, Outcome, PastRun, PastStep, Timing};
 pub use plain::PlainReport;
 pub use quiet::QuietReport;
 pub use reporter::{Report, Reporter, Streams};
+pub use story::{StoryOptions, past_json, story, story_json};
 pub use summary::{SummaryOptions, summary};
 pub use text::{human_bytes, human_duration};
 pub use tty::{StyledLine, TtyReport, frame};

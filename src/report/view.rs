@@ -454,6 +454,7 @@ pub(super) mod tests {
             time: "2026-11-22T01:50:00Z".into(),
             project: "shop".into(),
             command: "up".into(),
+            engine: String::new(),
             waves: vec![],
             services: vec![info("db", &["ready"]), info("web", &["listening", "ready"])],
         })

@@ -90,6 +90,7 @@ pub(super) fn announce_start(run: &mut Run, label: &RunLabel, plan: &Plan, obser
         time: label.time.clone(),
         project: plan.project.clone(),
         command: label.command.clone(),
+        engine: run.engine().info().host.clone(),
         waves: plan.waves.iter().map(|w| w.name.clone()).collect(),
         services,
     };

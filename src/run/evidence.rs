@@ -24,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub trait Keep: Send + Sync {
     /// Keeps one container; answers with the folder that holds all of this run.
     fn keep(&self, container: &KeptContainer) -> io::Result<PathBuf>;
+
+    /// Keeps the plan that failed.
+    fn keep_plan(&self, plan: &Plan) -> io::Result<()>;
 }
 
 /// What is known of a container.
@@ -80,6 +83,19 @@ fn last_results(report: &MonitorReport) -> Vec<String> {
         Some(format!("{name}: {}", last.detail))
     };
     starting.chain(live).filter_map(shown).collect()
+}
+
+/// Containers of what failed that are not about to be removed: they may be, before anybody looks.
+pub(super) fn failed(plan: &Plan, driven: &Driven) -> Vec<ContainerRef> {
+    let of = |failure: &Failure| containers_of(plan, &driven.done.created, &failure.service);
+    driven.outcome.failures.iter().flat_map(of).collect()
+}
+
+/// Keeps the plan. A run without its plan is told all the same.
+pub(super) fn keep_plan(keep: &dyn Keep, plan: &Plan) {
+    if let Err(error) = keep.keep_plan(plan) {
+        tracing::debug!("the plan cannot be saved: {error}");
+    }
 }
 
 /// Containers of a service that this plan made, else those that were there.

@@ -313,6 +313,7 @@ async fn aftermath(run: &mut Run, start: &Start<'_>) -> (Aftermath, Vec<String>)
             if driven.outcome.verdict == Verdict::Failed
                 && driven.outcome.reason != Some(CancelReason::ContainerExited)
             {
+                evidence::keep_plan(start.keep, start.plan);
                 announce_policy(run, policy, driven);
             }
             if policy == OnFailure::Stop && driven.outcome.in_window {
@@ -368,7 +369,10 @@ async fn follow(run: &mut Run, start: &Start<'_>, policy: OnFailure) -> (Afterma
     let orphans = policy == OnFailure::Teardown;
     let options = EndOptions { grace, orphans, cores: request.options.cores, ..EndOptions::default() };
     let (next, observed, aftermath) = match policy {
-        OnFailure::Keep => return (Aftermath::Kept, Vec::new()),
+        OnFailure::Keep => {
+            evidence::keep(run, keep, &evidence::failed(plan, driven), driven).await;
+            return (Aftermath::Kept, Vec::new());
+        }
         OnFailure::Rollback if plan::is_past_undoing(plan, &driven.done) => {
             let message = "what ran before is gone for good: nothing is rolled back";
             run.announce(EventKind::Warning { message: message.to_owned() });
@@ -399,6 +403,7 @@ async fn follow(run: &mut Run, start: &Start<'_>, policy: OnFailure) -> (Afterma
                 evidence::keep(run, keep, &all, driven).await;
                 (plan::down(run.project(), &observed, &options), observed, Aftermath::TornDown)
             } else {
+                evidence::keep(run, keep, &evidence::failed(plan, driven), driven).await;
                 (plan::stop(run.project(), &observed, &options), observed, Aftermath::Stopped)
             }
         }

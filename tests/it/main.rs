@@ -12,6 +12,7 @@ mod docker_engine;
 mod doctor;
 mod examples;
 mod faults;
+mod history;
 mod hooks;
 mod inspect_old_api;
 mod inspect_parity;

@@ -162,6 +162,7 @@ fn help_lists_every_command() {
     logs     Show the logs of containers
     events   Show what happens to containers as it happens
     wait     Wait until services are ready, healthy or completed
+    history  List what was done to the project, or show one run in full
     config   Show the project as it is understood
     doctor   Look at everything that a start needs, and say what is wrong
     pull     Pull images

@@ -245,6 +245,7 @@ mod tests {
             time: String::new(),
             project: "shop".into(),
             command: "up".into(),
+            engine: String::new(),
             waves: vec!["infrastructure".into(), "engine".into()],
             services: services.iter().map(info).collect(),
         })

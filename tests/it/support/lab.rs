@@ -15,7 +15,7 @@ use docker_orch::{
     event::{Event, EventKind, Sink},
     executor::{CancelRequest, Ledger, Run},
     health::ProbeResult,
-    plan::{Fingerprint, Fingerprints, UpOptions},
+    plan::{Fingerprint, Fingerprints, Plan, UpOptions},
     probe::{Probe, Prober, Target},
     project::{Check, ProbeSpec, Project},
     run::{AbortOn, Ask, Ended, Keep, KeptContainer, RunError, RunLabel, UpRequest, up},
@@ -93,6 +93,10 @@ impl Keep for Keeper {
     fn keep(&self, container: &KeptContainer) -> io::Result<PathBuf> {
         self.0.lock().unwrap().push(container.clone());
         Ok(PathBuf::from("/kept"))
+    }
+
+    fn keep_plan(&self, _: &Plan) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
