@@ -219,6 +219,8 @@ pub enum Command {
     Wait(WaitArgs),
     /// List what was done to the project, or show one run in full
     History(HistoryArgs),
+    /// Go back to what ran before the last `up`
+    Rollback(RollbackArgs),
     /// Show the project as it is understood
     #[command(alias = "convert")]
     Config(ConfigArgs),
@@ -249,6 +251,7 @@ impl Command {
             Self::Logs(args) => before.with_late_rest(&args.late),
             Self::Events(args) => before.with_late(&args.late),
             Self::Wait(args) => before.with_late(&args.late),
+            Self::Rollback(args) => before.with_late(&args.late),
             Self::History(args) => {
                 let late = before.with_late(&args.late);
                 match &args.command {
@@ -280,6 +283,7 @@ impl Command {
             Self::Events(_) => "events",
             Self::Wait(_) => "wait",
             Self::History(_) => "history",
+            Self::Rollback(_) => "rollback",
             Self::Config(_) => "config",
             Self::Doctor(_) => "doctor",
             Self::Pull(_) => "pull",

@@ -9,6 +9,8 @@ use super::{
     up::cores,
 };
 use crate::{
+    event::Verdict,
+    journal::{Applied, state_dir},
     plan::{EndOptions, RemoveImages},
     project::{Project, Service},
     run::{Ending, end, scope},
@@ -93,8 +95,20 @@ async fn carry_out(
     let shown = Shown::default();
     let (mut run, session) = Session::begin(invocation, command, Arc::new(project), engine, &shown)?;
     let ended = end(&mut run, ending, &options, &session.label).await;
+    let gone = ended.as_ref().is_ok_and(|ended| ended.finished.verdict == Verdict::Succeeded);
+    if gone && ending == Ending::Down && options.services.is_empty() {
+        forget(invocation, run.project(), &run.engine().info().host);
+    }
     drop(run);
     session.end(ended)
+}
+
+/// There is nothing to go back to where the project is gone.
+fn forget(invocation: &Invocation, project: &Project, engine: &str) {
+    let Some(state) = state_dir(|name| invocation.env(name)) else { return };
+    if let Err(error) = Applied::forget_all(&state, &project.name, engine) {
+        tracing::warn!("what was noted for `rollback` cannot be removed: {error}");
+    }
 }
 
 /// A project as its containers tell it, for when its files are not at hand.

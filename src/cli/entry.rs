@@ -82,7 +82,9 @@ async fn run(invocation: &Invocation, command: &Command) -> Result<Exit, CliErro
         Command::Down(_) | Command::Stop(_) | Command::Start(_) | Command::Restart(_) | Command::Run(_)
             if invocation.project.dry_run =>
         {
-            Err(CliError::usage("`--dry-run` is for `up`: only what that would do is not plain to see"))
+            Err(CliError::usage(
+                "`--dry-run` is for `up` and `rollback`: only what that would do is not plain to see",
+            ))
         }
         Command::Up(args) => super::up::run(invocation, args).await,
         Command::Run(args) => super::run::run(invocation, args).await,
@@ -98,6 +100,7 @@ async fn run(invocation: &Invocation, command: &Command) -> Result<Exit, CliErro
         Command::Pull(args) => super::images::pull(invocation, args).await,
         Command::Build(args) => super::images::build(invocation, args).await,
         Command::Wait(args) => super::wait::run(invocation, args).await,
+        Command::Rollback(args) => super::rollback::run(invocation, args).await,
         Command::History(args) => super::history::run(invocation, args),
         Command::Schema(_) => Ok(print(&format!("{:#}\n", crate::compose::extension::json_schema()))),
         Command::Doctor(args) => super::doctor::run(invocation, args).await,

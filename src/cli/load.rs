@@ -30,7 +30,17 @@ impl Invocation {
         self.said(loaded.tree, &loaded.diagnostics, &loaded.sources)
     }
 
-    fn said<T>(&self, value: Option<T>, said: &[Diagnostic], sources: &SourceMap) -> Result<T, CliError> {
+    /// What loading gave, with what there is to say about it said.
+    ///
+    /// # Errors
+    ///
+    /// The files are wrong; the error shows every fault with its place.
+    pub(super) fn said<T>(
+        &self,
+        value: Option<T>,
+        said: &[Diagnostic],
+        sources: &SourceMap,
+    ) -> Result<T, CliError> {
         let colour = self.terminals.stderr && self.env("NO_COLOR").is_none();
         let text = render_all(said, sources, colour);
         let Some(value) = value else { return Err(CliError::files(text)) };

@@ -6,6 +6,7 @@
 //!
 //! Entry point is [`main`].
 
+mod applied;
 pub mod args;
 mod ask;
 mod complete;
@@ -32,6 +33,7 @@ mod mask;
 mod plan;
 mod plugin;
 mod ps;
+mod rollback;
 mod run;
 mod scope;
 mod session;

@@ -10,8 +10,10 @@ use super::{
 };
 use crate::{
     diagnostic::{Diagnostic, Severity},
+    engine::Engine,
     machine::ThisMachine,
     plan::{self, Draft, Observed, UpOptions, plan_json, plan_text},
+    project::Project,
     run::{Intended, look, preflight},
 };
 
@@ -22,29 +24,44 @@ use crate::{
 /// The files are wrong, the project cannot be planned, or the engine cannot be reached.
 pub(super) async fn run(invocation: &Invocation, args: &PlanArgs) -> Result<Exit, CliError> {
     let project = up::project(invocation, &args.up).await?;
-    let mut options = UpOptions { offline: args.offline, ..up::options(invocation, &args.up) };
+    let options = UpOptions { offline: args.offline, ..up::options(invocation, &args.up) };
+    let engine = if args.offline { None } else { Some(invocation.connect().await?) };
+    show(invocation, &project, engine.as_deref(), options, (args.format, args.up.yes)).await
+}
+
+/// Prints the plan of a project. `engine`: `None`, as if nothing were there. `yes`: every question is answered so.
+///
+/// # Errors
+///
+/// The project cannot be planned, or the engine does not tell what it has.
+pub(super) async fn show(
+    invocation: &Invocation,
+    project: &Project,
+    engine: Option<&dyn Engine>,
+    mut options: UpOptions,
+    (format, yes): (Format, bool),
+) -> Result<Exit, CliError> {
     let colour = invocation.display().err_colour;
     let in_the_way = |found: Vec<Diagnostic>| CliError::in_the_way(&found, &project.sources, colour);
-    let engine = if args.offline { None } else { Some(invocation.connect().await?) };
-    let observed = match &engine {
+    let observed = match engine {
         None => Observed::default(),
         Some(engine) => {
-            up::refuse(&project, engine.info())?;
-            if let Some((known, _)) = fingerprints(invocation, &project, &engine.info().host) {
+            up::refuse(project, engine.info())?;
+            if let Some((known, _)) = fingerprints(invocation, project, &engine.info().host) {
                 options.fingerprints = known;
             }
-            let observed = look(engine.as_ref(), &project).await;
+            let observed = look(engine, project).await;
             observed.map_err(|error| CliError::engine("failed to list what the engine has", &error))?
         }
     };
-    let supply = plan::supply(&project, up::cores()).map_err(in_the_way)?;
+    let supply = plan::supply(project, up::cores()).map_err(in_the_way)?;
     options.unsupplied = supply.is_some();
-    if args.up.yes {
-        options.replace_volumes = plan::drift(&project, &observed).volumes.into_iter().collect();
+    if yes {
+        options.replace_volumes = plan::drift(project, &observed).volumes.into_iter().collect();
     }
-    let Draft { mut plan, mut faults } = plan::draft(&project, &observed, &options).map_err(in_the_way)?;
-    let intended = Intended { project: &project, observed: &observed, options: &options, plan: &plan };
-    let found = preflight(engine.as_deref(), Some(&ThisMachine), intended).await;
+    let Draft { mut plan, mut faults } = plan::draft(project, &observed, &options).map_err(in_the_way)?;
+    let intended = Intended { project, observed: &observed, options: &options, plan: &plan };
+    let found = preflight(engine, Some(&ThisMachine), intended).await;
     let (errors, warnings): (Vec<_>, Vec<_>) =
         found.into_iter().partition(|found| found.severity == Severity::Error);
     faults.extend(errors);
@@ -54,10 +71,10 @@ pub(super) async fn run(invocation: &Invocation, args: &PlanArgs) -> Result<Exit
     }
     plan.warnings.extend(warnings.iter().map(Diagnostic::sentence));
     if let Some(supply) = supply {
-        plan.warnings.extend(plan::unsupplied(&project, &plan));
+        plan.warnings.extend(plan::unsupplied(project, &plan));
         plan = plan.preceded_by(supply);
     }
-    let text = match args.format {
+    let text = match format {
         Format::Table => plan_text(&plan),
         Format::Json => format!("{:#}\n", plan_json(&plan)),
     };

@@ -23,11 +23,11 @@ use super::{
 use crate::{
     diagnostic::SourceMap,
     engine::Engine,
-    event::{Sink, Verdict},
+    event::{Aftermath, Sink, Verdict},
     executor::{Run, Signals},
     journal::{
-        Bundle, Journal, KEPT_RUNS, Mask, Masked, RunFolder, SavedContainer, is_first, read_events, retain,
-        rfc3339, run_id, state_dir,
+        Applied, Bundle, Journal, KEPT_RUNS, Mask, Masked, RunFolder, SavedContainer, is_first, read_events,
+        retain, rfc3339, run_id, state_dir,
     },
     machine::ThisMachine,
     plan::{Plan, plan_json},
@@ -116,6 +116,11 @@ impl Session {
         }
     }
 
+    /// Where everything of this run is kept.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.folder.as_ref().map(RunFolder::path)
+    }
+
     /// From now on signals are somebody else's: they do not end the run.
     pub(super) fn pass_signals_on(&self) {
         self.passed_on.store(true, Ordering::Relaxed);
@@ -147,6 +152,7 @@ impl Session {
         let ended = ended.map_err(|error| run_error(error, &self.sources, self.display.err_colour))?;
         if let (Verdict::Failed | Verdict::Cancelled, Some(folder)) = (ended.finished.verdict, &self.folder) {
             save_timings(folder, self.mask);
+            forget_undone(folder, ended.finished.aftermath);
         }
         if !matches!(self.display.progress, ProgressMode::Json) {
             let quiet = self.display.progress == ProgressMode::Quiet && ended.finished.failures.is_empty();
@@ -249,6 +255,18 @@ fn journal(
             tracing::warn!("this run is not recorded in {}: {error}", state.display());
             None
         }
+    }
+}
+
+/// What stood once and was put back or taken down stands no more.
+fn forget_undone(folder: &RunFolder, aftermath: Aftermath) {
+    match aftermath {
+        Aftermath::RolledBack | Aftermath::TornDown => {
+            if let Err(error) = Applied::forget(folder.path()) {
+                tracing::warn!("`rollback` may take this run for one that stands: {error}");
+            }
+        }
+        Aftermath::Kept | Aftermath::Stopped | Aftermath::Stuck => {}
     }
 }
 

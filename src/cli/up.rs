@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::{
     CliError, Exit, Invocation,
+    applied::{self, Note, Part},
     args::UpArgs,
     ask::Answers,
     fingerprints::fingerprints,
@@ -21,10 +22,11 @@ use super::{
 use crate::{
     diagnostic::{Diagnostic, SourceMap, did_you_mean, render_all},
     engine::{
-        EngineInfo,
+        Engine, EngineInfo,
         docker::{hand_in_api_socket, refused, unsupported},
     },
     executor::Quiet,
+    journal::Applied,
     plan::{Fingerprints, Recreate, UpOptions},
     project::Project,
     report::LogStyle,
@@ -38,8 +40,45 @@ use crate::{
 /// The files are wrong, or the engine cannot be reached.
 pub(super) async fn run(invocation: &Invocation, args: &UpArgs) -> Result<Exit, CliError> {
     refuse_left_out(args)?;
-    let project = project(invocation, args).await?;
+    let loaded = loaded(invocation, args)?;
     let engine = invocation.connect().await?;
+    let applied = applied::of_project(&loaded, &engine.info().host);
+    let part = match (args.services.is_empty(), args.no_deps) {
+        (true, _) => Part::Whole,
+        (false, false) => Part::Some,
+        (false, true) => Part::Alone,
+    };
+    let project = prepared(invocation, args, loaded).await?;
+    let options = options(invocation, args);
+    carry_out(invocation, engine, Asked { command: "up", args, project, applied: (applied, part), options })
+        .await
+}
+
+/// An `up`, or what is one by another name.
+pub(super) struct Asked<'a> {
+    /// Its name in the record.
+    pub(super) command: &'static str,
+    /// What it was given.
+    pub(super) args: &'a UpArgs,
+    /// What is started.
+    pub(super) project: Project,
+    /// What is noted of it once it stands.
+    pub(super) applied: (Applied, Part),
+    /// What is planned.
+    pub(super) options: UpOptions,
+}
+
+/// Carries it out, to its end.
+///
+/// # Errors
+///
+/// The engine cannot make the project, or cannot be reached any more.
+pub(super) async fn carry_out(
+    invocation: &Invocation,
+    engine: Arc<dyn Engine>,
+    asked: Asked<'_>,
+) -> Result<Exit, CliError> {
+    let Asked { command, args, project, applied: (applied, part), options } = asked;
     refuse(&project, engine.info())?;
     let warnings = unsupported(&project, engine.info());
     let project = Arc::new(project);
@@ -51,16 +90,22 @@ pub(super) async fn run(invocation: &Invocation, args: &UpArgs) -> Result<Exit, 
     };
     let shown = Shown { logs, events: args.events.as_deref() };
     let (mut run, session) =
-        Session::begin(invocation, "up", Arc::clone(&project), Arc::clone(&engine), &shown)?;
+        Session::begin(invocation, command, Arc::clone(&project), Arc::clone(&engine), &shown)?;
     if let Some((known, ledger)) = fingerprints(invocation, &project, &engine.info().host) {
         run.set_fingerprints(known, Box::new(ledger));
+    }
+    // What is only created does not stand.
+    let folder = session.folder().filter(|_| !args.no_start);
+    let note = folder.and_then(|folder| Note::new(invocation, &project.name, folder, applied, part));
+    if let Some(note) = note {
+        run.set_witness(Box::new(note));
     }
     run.set_quiet(Quiet { pulls: args.quiet_pull, builds: args.quiet_build });
     let request = UpRequest {
         options: UpOptions {
             on_failure_given: args.on_failure.is_some()
                 || project.environment.contains_key("DOCKER_ORCH_ON_FAILURE"),
-            ..options(invocation, args)
+            ..options
         },
         on_failure: project.orch.on_failure,
         watch,
@@ -103,17 +148,36 @@ pub(super) async fn run(invocation: &Invocation, args: &UpArgs) -> Result<Exit, 
 ///
 /// The files or the environment are wrong, or the command line names a service that they do not have.
 pub(super) async fn project(invocation: &Invocation, args: &UpArgs) -> Result<Project, CliError> {
+    let loaded = loaded(invocation, args)?;
+    prepared(invocation, args, loaded).await
+}
+
+/// The project as the files say, and as many containers of each service as the command line says.
+fn loaded(invocation: &Invocation, args: &UpArgs) -> Result<Project, CliError> {
     let mut project = invocation.load(&invocation.load_options(&args.services))?;
     project.apply_default_platform();
-    hand_in_api_socket(&mut project, &invocation.connect_options())
-        .await
-        .map_err(|error| CliError::engine("failed to hand in the engine's socket", &error))?;
     for scale in &args.scale {
         let service = project.services.get_mut(&scale.service);
         let service =
             service.ok_or_else(|| CliError::usage(format!("no such service: {}", scale.service)))?;
         service.scale = Some(scale.replicas);
     }
+    Ok(project)
+}
+
+/// A project that was loaded, with what the command line and the environment say of this start on top.
+///
+/// # Errors
+///
+/// The environment is wrong, or the command line names a service that the project does not have.
+pub(super) async fn prepared(
+    invocation: &Invocation,
+    args: &UpArgs,
+    mut project: Project,
+) -> Result<Project, CliError> {
+    hand_in_api_socket(&mut project, &invocation.connect_options())
+        .await
+        .map_err(|error| CliError::engine("failed to hand in the engine's socket", &error))?;
     for named in args.exit_code_from.iter().chain(&args.attach).chain(&args.no_attach) {
         if !project.services.contains_key(named) && !project.disabled_services.contains_key(named) {
             let error = CliError::usage(format!("no such service: {named}"));
@@ -152,6 +216,7 @@ pub(super) fn options(invocation: &Invocation, args: &UpArgs) -> UpOptions {
         pull: args.pull.clone().filter(|policy| policy != "policy"),
         images_fresh: false,
         remove_orphans: args.remove_orphans,
+        leaving: BTreeSet::new(),
         ignore_orphans,
         renew_anonymous_volumes: args.renew_anon_volumes,
         no_start: args.no_start,

@@ -19,9 +19,9 @@ use crate::{
     health::{MonitorReport, Movement, ProbeResult},
     plan::{
         Action, Cause, ContainerDetail, ContainerRef, Done, Found, ImageInfo, Observed, Phase, Plan, Step,
-        StepId, UnitId,
+        StepId, Unit, UnitId,
     },
-    project::{Mapping, ProbeSpec, Replica},
+    project::{Mapping, ProbeSpec, Project, Replica},
     scheduler::{
         AfterReady, ContainerChange, Effect, FailureKind, FollowKey, FollowOrder, Input, Outcome, ProbeOrder,
         RestartOrder, Scheduler, StepFailure, StepOutput,
@@ -72,6 +72,8 @@ struct Drive {
     tries: BTreeMap<StepId, u32>,
     progress: mpsc::UnboundedSender<EventKind>,
     said: Vec<(Action, Mapping)>,
+    /// Everything was ready for good.
+    stood: bool,
     /// Whether the plan is to end: tools, unlike the engine, are not waited for.
     ending: watch_channel::Sender<bool>,
 }
@@ -105,6 +107,7 @@ impl Run {
             tries: BTreeMap::new(),
             progress,
             said: Vec::new(),
+            stood: false,
             ending: watch_channel::Sender::new(false),
         };
         self.follow_found(&drive);
@@ -190,6 +193,11 @@ impl Run {
                 Effect::Restart(order) => self.restart(drive, *order),
                 Effect::Finish(finished) => outcome = Some(finished),
             }
+        }
+        if drive.scheduler.stands() && !drive.stood && !drive.plan.units.is_empty() && !self.putting_back {
+            drive.stood = true;
+            let images = drive.images_that_run(&self.project);
+            self.stands(&images);
         }
         if drive.scheduler.is_watching() {
             // It changes nothing any more, until something fails.
@@ -406,6 +414,21 @@ impl Run {
 }
 
 impl Drive {
+    /// IDs of the images that the plan's containers run, by service.
+    fn images_that_run(&self, project: &Project) -> BTreeMap<String, String> {
+        let label = |id: &str| {
+            let container = self.observed.containers.iter().find(|c| c.id == id)?;
+            container.compose_label("image").map(str::to_owned)
+        };
+        let of = |unit: &Unit| {
+            let kept = unit.replicas.iter().find_map(|replica| label(&replica.existing.as_ref()?.id));
+            let service = project.services.get(&unit.service)?;
+            let made = || self.images.get(&project.image_name(service)).map(|image| image.id.clone());
+            Some((unit.service.clone(), kept.or_else(made)?))
+        };
+        self.plan.units.iter().filter_map(of).collect()
+    }
+
     fn first_containers(&self) -> BTreeMap<String, ContainerRef> {
         let mut first = BTreeMap::new();
         for unit in &self.plan.units {

@@ -20,5 +20,5 @@ pub use drive::Driven;
 pub use hear::Heard;
 pub use life::{give_files, post_start};
 pub use lock::{Lock, LockError, Taken};
-pub use run::{Followed, Ledger, Quiet, Run};
+pub use run::{Followed, Ledger, Quiet, Run, Witness};
 pub use signals::{CancelRequest, Sign, SignalSources, Signals};

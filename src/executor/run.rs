@@ -46,6 +46,7 @@ pub struct Run {
     /// What is known of what containers were made from.
     pub(super) fingerprints: Arc<Fingerprints>,
     ledger: Option<Box<dyn Ledger>>,
+    witness: Option<Box<dyn Witness>>,
     pub(super) quiet: Quiet,
     began: Instant,
     seq: u64,
@@ -67,6 +68,12 @@ pub trait Ledger: Send {
 
     /// These are all that there are.
     fn keep_only(&mut self, containers: &BTreeSet<String>);
+}
+
+/// Is told what stands once everything that a plan asked for is ready, and nothing of it can be undone any more.
+pub trait Witness: Send {
+    /// `images`: the IDs of the images that its containers run, by service.
+    fn stands(&mut self, images: &BTreeMap<String, String>);
 }
 
 /// A container that came up.
@@ -103,6 +110,7 @@ impl Run {
             lock: None,
             fingerprints: Arc::default(),
             ledger: None,
+            witness: None,
             quiet: Quiet::default(),
             began: Instant::now(),
             seq: 0,
@@ -148,6 +156,17 @@ impl Run {
     /// What is known of what containers were made from.
     pub fn fingerprints(&self) -> &Fingerprints {
         &self.fingerprints
+    }
+
+    /// Tells what stands once everything is ready for good.
+    pub fn set_witness(&mut self, witness: Box<dyn Witness>) {
+        self.witness = Some(witness);
+    }
+
+    pub(super) fn stands(&mut self, images: &BTreeMap<String, String>) {
+        if let Some(witness) = &mut self.witness {
+            witness.stands(images);
+        }
     }
 
     /// Tells nothing of the progress of these.

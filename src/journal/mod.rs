@@ -7,11 +7,13 @@
 //!
 //! ```text
 //! $XDG_STATE_HOME/docker-orch/<project>/<run>/events.jsonl
+//!                                             applied.json: of an `up` that succeeded
 //!                                             plan.json, timings.json: of a run that failed
 //!                                             containers/<name>/{log.txt,health.json,inspect.json}
 //!                                       fingerprints.jsonl, <engine>.lock
 //! ```
 
+mod applied;
 mod bundle;
 mod clock;
 mod fingerprints;
@@ -25,6 +27,7 @@ mod retention;
 mod runs;
 mod writer;
 
+pub use applied::{Applied, applied};
 pub use bundle::{Bundle, SavedContainer};
 pub use clock::{from_rfc3339, rfc3339, run_id};
 pub use fingerprints::FingerprintFile;

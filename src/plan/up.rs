@@ -45,6 +45,8 @@ pub struct UpOptions {
     pub images_fresh: bool,
     /// Remove containers of services that are not in the files.
     pub remove_orphans: bool,
+    /// Services that are not in the files and whose containers go all the same.
+    pub leaving: BTreeSet<String>,
     /// Say nothing of them: `COMPOSE_IGNORE_ORPHANS`.
     pub ignore_orphans: bool,
     /// Recreated containers get new anonymous volumes.
@@ -84,6 +86,7 @@ impl Default for UpOptions {
             pull: None,
             images_fresh: false,
             remove_orphans: false,
+            leaving: BTreeSet::new(),
             ignore_orphans: false,
             renew_anonymous_volumes: false,
             no_start: false,

@@ -132,9 +132,10 @@ impl Project {
         }
     }
 
-    /// The image a service runs: its `image`, or the name its build result gets.
+    /// The image a service runs: its `image`, or the name its build result gets; its ID where it is pinned to one.
     pub fn image_name(&self, service: &Service) -> String {
-        service.image.clone().unwrap_or_else(|| format!("{}{}{}", self.name, self.separator(), service.name))
+        let named = service.pinned_image.clone().or_else(|| service.image.clone());
+        named.unwrap_or_else(|| format!("{}{}{}", self.name, self.separator(), service.name))
     }
 
     /// How long the whole start may take where nobody says: 5 minutes, and whatever services say that theirs may take,

@@ -28,6 +28,9 @@ pub struct Service {
     /// Key in the file.
     #[serde(skip)]
     pub name: String,
+    /// The ID of the image that it runs, whatever its `image` names by now: a rollback.
+    #[serde(skip)]
+    pub pinned_image: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub profiles: Vec<String>,
     #[serde(skip_serializing_if = "IndexMap::is_empty")]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 
 use super::{ReplicaView, RunView, human_duration, text::count};
-use crate::event::{Aftermath, Failure, RunFinished, Verdict, WindowEnd};
+use crate::event::{Aftermath, Failure, RunFinished, ServiceState, Verdict, WindowEnd};
 
 /// How the final words are put.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,10 +35,13 @@ pub fn summary(view: &RunView, options: &SummaryOptions) -> String {
 fn succeeded(text: &mut String, view: &RunView, finished: &RunFinished) {
     let green = Style::new().fg_color(Some(AnsiColor::Green.into()));
     let yellow = Style::new().fg_color(Some(AnsiColor::Yellow.into()));
-    let mut services: Vec<&str> = view.replicas.iter().map(|r| r.replica.service.as_str()).collect();
+    // What was in the way of a start and went is none of what is ready.
+    let counts = |r: &&ReplicaView| view.command == "down" || r.state != ServiceState::Removed;
+    let shown = view.replicas.iter().filter(counts);
+    let mut services: Vec<&str> = shown.map(|r| r.replica.service.as_str()).collect();
     services.dedup();
     let what = match view.command.as_str() {
-        "up" | "start" => "ready",
+        "up" | "start" | "rollback" => "ready",
         "restart" => "restarted",
         "stop" => "stopped",
         "down" => "removed",
@@ -237,7 +240,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        event::{Dependent, EventKind, ServiceState},
+        event::{Dependent, EventKind},
         report::view::tests::{service, started, view_of},
     };
 
@@ -272,6 +275,7 @@ mod tests {
             (0, started()),
             (100, service("db", ServiceState::Starting, "")),
             (2_400, service("db", ServiceState::Ready, "")),
+            (2_450, service("old", ServiceState::Removed, "")),
             (2_500, service("web", ServiceState::Starting, "")),
             (3_000, service("web", ServiceState::Degraded, "check cache fails")),
             (3_010, EventKind::RunFinished(RunFinished {

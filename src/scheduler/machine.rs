@@ -248,6 +248,12 @@ impl Scheduler {
         replicas.filter_map(|r| r.container.as_ref().map(|c| c.id.clone())).collect()
     }
 
+    /// Whether everything is ready, and what was kept for undoing is gone.
+    pub fn stands(&self) -> bool {
+        let over = self.course == Course::Over && self.was_ready && self.cancel.is_none();
+        over || self.is_watching()
+    }
+
     /// Whether everything is done and it only watches.
     pub fn is_watching(&self) -> bool {
         self.course == Course::Watching

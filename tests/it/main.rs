@@ -22,6 +22,7 @@ mod probes;
 mod random;
 mod readiness;
 mod replacement;
+mod rollback;
 mod run_one_off;
 mod scenarios;
 mod support;

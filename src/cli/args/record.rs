@@ -1,8 +1,12 @@
 //! Commands about runs of the past.
 
+use std::{path::PathBuf, time::Duration};
+
 use clap::{Args, Subcommand};
 
-use super::{Format, LateProjectFlags};
+use super::{
+    Format, LateProjectFlags, OnFailureArg, StopTimeout, UpArgs, parse_duration, parse_stop_timeout,
+};
 
 /// `history`.
 #[derive(Debug, Clone, Default, Args)]
@@ -53,4 +57,60 @@ pub struct HistoryShowArgs {
     /// Which project.
     #[command(flatten)]
     pub late: LateProjectFlags,
+}
+
+/// `rollback`.
+#[derive(Debug, Clone, Default, Args)]
+#[command(after_help = "\
+Each `up` that succeeds notes the model and the images that ran. A rollback
+starts what was noted before the last one: changed services are recreated,
+services that came since are removed, the rest is not touched. It is a run like
+any other: a second rollback goes forward again. `docker orch --dry-run rollback`
+shows what it would do.
+
+What lies outside the model has no versions: the contents of volumes, of bind
+mounts, and of secrets and configs that are files. Volumes are never removed.
+The notes lie in the project's folder below ~/.local/state/docker-orch, for its
+user alone, and go with `docker orch down`.
+
+Examples:
+  docker orch rollback                       What ran before the last `up`
+  docker orch rollback --to 20261122T015000  What ran after this run")]
+pub struct RollbackArgs {
+    /// Go back to what ran after this run: its ID, or a beginning that no other has
+    #[arg(long, value_name = "RUN")]
+    pub to: Option<String>,
+    /// What to do when something critical fails [env: `DOCKER_ORCH_ON_FAILURE`]
+    #[arg(long, value_name = "POLICY", value_enum)]
+    pub on_failure: Option<OnFailureArg>,
+    /// Let the whole start take at most this long [env: `DOCKER_ORCH_TIMEOUT`]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub start_timeout: Option<Duration>,
+    /// Let a container take this many seconds to stop; -1: as long as it likes
+    #[arg(short = 't', long, value_name = "SECONDS", value_parser = parse_stop_timeout, allow_negative_numbers = true)]
+    pub timeout: Option<StopTimeout>,
+    /// Write every event to this file, one JSON object per line
+    #[arg(long, value_name = "FILE")]
+    pub events: Option<PathBuf>,
+    /// Answer yes to every question
+    #[arg(short = 'y', long)]
+    pub yes: bool,
+    /// Which project.
+    #[command(flatten)]
+    pub late: LateProjectFlags,
+}
+
+impl RollbackArgs {
+    /// The `up` that it is.
+    pub fn up(&self) -> UpArgs {
+        UpArgs {
+            detach: true,
+            on_failure: self.on_failure,
+            start_timeout: self.start_timeout,
+            timeout: self.timeout,
+            events: self.events.clone(),
+            yes: self.yes,
+            ..UpArgs::default()
+        }
+    }
 }

@@ -19,6 +19,7 @@ use crate::project::{Dependency, Service, ServiceOrch};
 pub(super) fn service(name: &str, fields: &Fields<'_>) -> Service {
     let scale = fields.count("scale");
     Service {
+        pinned_image: None,
         name: name.to_owned(),
         profiles: fields.texts("profiles"),
         annotations: fields.mapping("annotations"),

@@ -486,14 +486,15 @@ impl Builder<'_> {
             |c: &Container| if c.is_oneoff() { ended(c) } else { c.service().is_some_and(|s| !known(s)) };
         let orphans: Vec<Container> =
             self.observed.containers.iter().filter(|c| is_orphan(c)).cloned().collect();
-        if orphans.is_empty() || (self.options.ignore_orphans && !self.options.remove_orphans) {
-            return;
+        let leaves = |c: &Container| {
+            self.options.remove_orphans
+                || (!c.is_oneoff() && c.service().is_some_and(|s| self.options.leaving.contains(s)))
+        };
+        let (leaving, orphans): (Vec<Container>, Vec<Container>) = orphans.into_iter().partition(leaves);
+        for container in &leaving {
+            self.retire(container, Cause::Orphan);
         }
-        if self.options.remove_orphans {
-            for container in &orphans {
-                self.retire(container, Cause::Orphan);
-            }
-        } else {
+        if !orphans.is_empty() && !self.options.ignore_orphans {
             let names: Vec<&str> = orphans.iter().map(|c| c.name.as_str()).collect();
             self.warnings.push(format!(
                 "containers that belong to no service of the files, or have ended after `run`: {} (remove them with `--remove-orphans`)",
