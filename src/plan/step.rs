@@ -355,6 +355,7 @@ pub struct ContainerRef {
 
 /// A service whose readiness matters.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Unit {
     /// Its key.
     pub service: String,
@@ -378,6 +379,23 @@ pub struct Unit {
     pub restarted_by_engine: RestartedByEngine,
     /// How its containers are replaced, where that is done a few at a time.
     pub update: Option<Update>,
+    /// How they are put back; `None`: nobody said.
+    pub rollback: Option<Rollback>,
+    /// A container of it can run beside the one that takes its place.
+    pub beside: bool,
+}
+
+/// How the containers of a unit are put back: `deploy.rollback_config`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rollback {
+    /// So many at a time; 0: all.
+    pub parallelism: usize,
+    /// From the end of one batch to the beginning of the next.
+    pub delay: Duration,
+    /// How long a batch is watched, once it is ready, before it is over.
+    pub monitor: Duration,
+    /// The old container is ready before the new one goes, where both can run at the same time.
+    pub start_first: bool,
 }
 
 /// How the containers of a unit are replaced: `deploy.update_config`.

@@ -35,6 +35,8 @@ pub(super) fn unit(project: &Project, service: &Service, ids: &UnitIds, replicas
         supervised: [&project.extensions, &service.extensions].iter().any(|e| e.contains_key("x-orch")),
         restarted_by_engine: restarted_by_engine(service),
         update: None,
+        rollback: None,
+        beside: false,
     }
 }
 

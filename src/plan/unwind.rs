@@ -6,7 +6,7 @@
 
 mod gradual;
 
-pub use gradual::unwind_gradually;
+pub use gradual::{is_paced, unwind_gradually};
 
 use std::{collections::BTreeMap, time::Duration};
 

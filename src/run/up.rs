@@ -388,8 +388,8 @@ async fn follow(run: &mut Run, start: &Start<'_>, policy: OnFailure) -> (Afterma
             evidence::keep(run, keep, &created, driven).await;
             let done = undone(start, plan, &done);
             let next = match driven.outcome.rolls_back.unwrap_or_default() {
-                Pace::Immediate => plan::unwind(plan, &done, grace),
-                Pace::Gradual => gradually(run, plan, &done, grace),
+                Pace::Immediate if !plan::is_paced(plan, &done) => plan::unwind(plan, &done, grace),
+                Pace::Immediate | Pace::Gradual => gradually(run, plan, &done, grace),
             };
             (next, observed, Aftermath::RolledBack)
         }

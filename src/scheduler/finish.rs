@@ -215,7 +215,7 @@ impl Scheduler {
     }
 
     /// That it is ready is no news: it was before.
-    fn puts_back(&self) -> bool {
+    pub(super) fn puts_back(&self) -> bool {
         self.plan.steps.first().is_some_and(|step| step.cause == Cause::Undo)
     }
 

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     event::ServiceState,
     health::{Health, Monitor},
-    plan::{Gate, GateOn, StepId, Unit, UnitId},
+    plan::{Cause, Gate, GateOn, StepId, Unit, UnitId},
     project::{HealthSpec, Require, Stage},
     time::Elapsed,
 };
@@ -258,7 +258,8 @@ impl Scheduler {
     }
 
     fn skip_step(&mut self, step: StepId, why: &str) {
-        if self.steps[step.index()].state == StepState::Blocked {
+        let is_undo = self.plan.steps[step.index()].cause == Cause::Undo;
+        if !is_undo && self.steps[step.index()].state == StepState::Blocked {
             self.steps[step.index()].state = StepState::Skipped;
             self.ready.remove(&step);
             self.pass_over(step, why);

@@ -402,6 +402,10 @@ impl Scheduler {
             (Action::StartContainer { replica, .. }, Some(unit)) => {
                 let place = self.place(unit, replica);
                 self.start_failed(now, unit, place, Fault::new(message));
+                // What is put back is put back, whatever becomes of it.
+                if step.cause == Cause::Undo && self.run_of(unit, place).is_lost() {
+                    self.release(id);
+                }
             }
             // What is replaced is in the way of everything that follows.
             (_, None) if matches!(step.cause, Cause::NetworkReplaced(_) | Cause::VolumeReplaced(_)) => {

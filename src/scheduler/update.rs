@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     event::ServiceState,
-    plan::{Awaits, Phase, Step, UnitId},
+    plan::{Awaits, Cause, Phase, Step, UnitId},
     project::Replica,
     time::Elapsed,
 };
@@ -23,7 +23,10 @@ impl Scheduler {
             Awaits::Batch(index) => run.batch >= index,
             Awaits::Ready => {
                 let place = step.action.replica().and_then(|replica| self.find_place(unit, replica));
-                place.is_some_and(|place| run.replicas[place].is_ready())
+                // What is put back is put back, whatever becomes of it.
+                let is_over =
+                    |run: &ReplicaRun| run.is_ready() || (run.is_lost() && step.cause == Cause::Undo);
+                place.is_some_and(|place| is_over(&run.replicas[place]))
             }
         }
     }
@@ -54,7 +57,7 @@ impl Scheduler {
         let Some(update) = &plan.units[id.index()].update else { return };
         let batch = self.units[id.index()].batch;
         let Some(numbers) = update.batches.get(batch) else { return };
-        if self.units[id.index()].is_failed() {
+        if self.units[id.index()].is_failed() && !self.puts_back() {
             return self.end_update(id);
         }
         if !numbers.iter().all(|number| self.is_replaced(id, *number)) {

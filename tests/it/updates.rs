@@ -201,3 +201,54 @@ async fn a_policy_from_outside_beats_the_services_own() {
     assert_eq!(ran.ended.finished.aftermath, Aftermath::RolledBack);
     assert_eq!(containers(&sim), before, "{}", sim.record());
 }
+
+/// Two containers of a service whose third version fails when all of them stand: the old ones come back as the file says.
+async fn rolled_back(rollback: &str) -> (SimEngine, Duration) {
+    let yaml = |image: &str, other: &str| {
+        file(image, "parallelism: 0")
+            .replace("replicas: 3, ", &format!("replicas: 2, rollback_config: {{{rollback}}}, "))
+            + &format!(
+                "  last:\n    image: {other}\n    depends_on: [web]\n    x-orch: {{health_check: {{tcp: 1}}}}\n"
+            )
+    };
+    let slow = || Behaviour::new().ready_after(ms(1000));
+    let script = Script::new()
+        .service("web", slow())
+        .running("last:2", Behaviour::new().exits(9, ms(3000)).never_ready());
+    let sim = SimEngine::new(script);
+    up_of(&sim, &yaml("web:1", "last:1")).await;
+    let before = containers(&sim);
+    let from = sim.now();
+    let ran = up_of(&sim, &yaml("web:2", "last:2")).await;
+    let finished = ran.ended.finished;
+    assert_eq!(
+        (finished.verdict, finished.aftermath),
+        (Verdict::Failed, Aftermath::RolledBack),
+        "{}",
+        sim.record()
+    );
+    assert_eq!(containers(&sim), before, "{}", sim.record());
+    (sim, from)
+}
+
+#[tokio::test(start_paused = true)]
+async fn containers_are_put_back_a_few_at_a_time() {
+    let (sim, from) = rolled_back("parallelism: 1, delay: 4s, monitor: 2s").await;
+    // Those of the update come first.
+    let starts = since(&sim, from, Verb::Start).split_off(2);
+    assert_eq!(starts.len(), 2, "{}", sim.record());
+    let between = starts[1].at.checked_sub(starts[0].ended.unwrap()).unwrap();
+    assert!(between >= ms(7000) && between < ms(7500), "{between:?}\n{}", sim.record());
+    let removed = since(&sim, from, Verb::Remove);
+    assert!(removed[1].at >= starts[0].ended.unwrap() + ms(7000), "both gone at once\n{}", sim.record());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_container_is_ready_before_the_new_one_goes() {
+    let (sim, from) = rolled_back("parallelism: 0, order: start-first").await;
+    let starts = since(&sim, from, Verb::Start).split_off(2);
+    let removed = since(&sim, from, Verb::Remove);
+    assert_eq!((starts.len(), removed.len()), (2, 2), "{}", sim.record());
+    let ready = starts.iter().map(|r| r.ended.unwrap() + ms(1000)).min().unwrap();
+    assert!(removed.iter().all(|r| r.at >= ready), "{}", sim.record());
+}

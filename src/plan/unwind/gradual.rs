@@ -1,4 +1,5 @@
-//! Putting back one service after another: what depends on others first, the next one once this one is ready again.
+//! Putting back one service after another: what depends on others first, the next one once this one is ready again. Where
+//! both can run at the same time the old container is ready before the new one goes.
 //!
 //! What is to be undone is what [`unwind`](super::unwind()) plans; here it gets another order, and units that are waited for.
 
@@ -6,7 +7,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{Done, unwind};
 use crate::{
-    plan::{Action, Found, Gate, GateOn, Plan, Step, StepId, Unit, UnitId, UnitReplica, up::namespaces},
+    plan::{
+        Action, Awaits, Found, Gate, GateOn, Phase, Plan, Rollback, Step, StepId, Unit, UnitId, UnitReplica,
+        Update, up::namespaces,
+    },
     project::{Project, StartPolicy},
 };
 
@@ -42,6 +46,17 @@ pub fn unwind_gradually(
     Some(Plan { steps, units, ..whole })
 }
 
+/// Whether a service of which something is to be undone says how.
+pub fn is_paced(plan: &Plan, done: &Done) -> bool {
+    let paced = |unit: &&Unit| unit.rollback.is_some();
+    plan.units.iter().filter(paced).any(|unit| {
+        done.steps.iter().any(|id| {
+            let step = &plan.steps[id.index()];
+            step.phase == Phase::Run && is_of(step, &unit.service) && step.action.changes_what_runs()
+        })
+    })
+}
+
 /// Services of which something is undone, dependents first: units stand in dependency order.
 fn services<'a>(plan: &'a Plan, whole: &Plan) -> Vec<&'a Unit> {
     let is_undone = |unit: &&Unit| whole.steps.iter().any(|step| is_of(step, &unit.service));
@@ -50,6 +65,15 @@ fn services<'a>(plan: &'a Plan, whole: &Plan) -> Vec<&'a Unit> {
 
 fn is_of(step: &Step, service: &str) -> bool {
     step.action.replica().is_some_and(|replica| replica.service == service)
+}
+
+/// The containers that are put back together.
+fn batches(unit: &Unit, numbers: &[u32]) -> Vec<Vec<u32>> {
+    let at_once = match &unit.rollback {
+        Some(rollback) if rollback.parallelism > 0 => rollback.parallelism,
+        Some(_) | None => numbers.len().max(1),
+    };
+    numbers.chunks(at_once).map(<[u32]>::to_vec).collect()
 }
 
 struct Gradual<'a> {
@@ -65,31 +89,72 @@ impl Gradual<'_> {
     fn put_back(&mut self, unit: &Unit, timeout: Option<Duration>) {
         let id = UnitId(u32::try_from(self.units.len()).expect("fewer than 2^32 units"));
         let before: Vec<StepId> = self.endings_of(id.0.checked_sub(1).map(UnitId));
+        let undone = self.undone(&unit.service);
+        let numbers: Vec<u32> = undone.keys().copied().collect();
+        let batches = batches(unit, &numbers);
+        let start_first = unit.beside && unit.rollback.as_ref().is_none_or(|rollback| rollback.start_first);
         let mut replicas = Vec::new();
-        for (old, step) in (0u32..).zip(&self.whole.steps).filter(|(_, step)| is_of(step, &unit.service)) {
-            let own: Vec<StepId> = step.after.iter().filter(|s| self.is_of_unit(**s, id)).copied().collect();
-            let after = if own.is_empty() { before.clone() } else { self.now_at(&own) };
-            let step = Step { after, gate: Some(id), unit: Some(id), ..step.clone() };
-            if let Action::StartContainer { replica, existing, .. } = &step.action {
-                let (number, existing) = (replica.number, existing.clone());
-                let start = Some(StepId(u32::try_from(self.steps.len()).expect("fewer than 2^32 steps")));
-                replicas.push(UnitReplica { number, start, existing, found: Found::ToStart });
+        for (number, mut old) in undone {
+            let is_start =
+                |id: &StepId| matches!(self.whole.steps[id.index()].action, Action::StartContainer { .. });
+            let start = old.iter().position(is_start);
+            let goes =
+                |id: &StepId| matches!(self.whole.steps[id.index()].action, Action::RemoveContainer { .. });
+            let old_first = start.filter(|_| start_first && old.iter().any(goes));
+            if let Some(start) = old_first {
+                let start = old.remove(start);
+                old.insert(0, start);
             }
-            self.place(StepId(old), step);
+            let mut after = before.clone();
+            for (place, old) in old.into_iter().enumerate() {
+                let step = &self.whole.steps[old.index()];
+                let awaits = match place {
+                    0 => batches.iter().position(|batch| batch.contains(&number)).map(Awaits::Batch),
+                    1 => old_first.map(|_| Awaits::Ready),
+                    _ => None,
+                };
+                let step = Step { after, gate: Some(id), unit: Some(id), awaits, ..step.clone() };
+                let now = StepId(u32::try_from(self.steps.len()).expect("fewer than 2^32 steps"));
+                if let Action::StartContainer { existing, .. } = &step.action {
+                    let (start, existing) = (Some(now), existing.clone());
+                    replicas.push(UnitReplica { number, start, existing, found: Found::ToStart });
+                }
+                self.place(old, step);
+                after = vec![now];
+            }
         }
         let gates = id.0.checked_sub(1).map(|n| Gate { on: GateOn::Ready(UnitId(n)), required: false });
         let timeout = unit.start.timeout.or(timeout);
+        let pause = |pause: fn(&Rollback) -> Duration| unit.rollback.as_ref().map_or(Duration::ZERO, pause);
+        let update = Update {
+            batches,
+            delay: pause(|rollback| rollback.delay),
+            monitor: pause(|rollback| rollback.monitor),
+            tolerated: usize::MAX,
+            on_failure: None,
+        };
         self.units.push(Unit {
             replicas,
             // All the rest is put back too, whatever becomes of it.
             critical: false,
             supervised: false,
             wave: None,
-            update: None,
+            update: Some(update),
             gates: gates.into_iter().collect(),
             start: StartPolicy { retries: RETRIES, timeout, ..StartPolicy::default() },
             ..unit.clone()
         });
+    }
+
+    /// What is to be undone of a service, in order, by the number of the container it is about.
+    fn undone(&self, service: &str) -> BTreeMap<u32, Vec<StepId>> {
+        let mut undone: BTreeMap<u32, Vec<StepId>> = BTreeMap::new();
+        for (id, step) in (0u32..).map(StepId).zip(&self.whole.steps) {
+            if let Some(replica) = step.action.replica().filter(|replica| replica.service == service) {
+                undone.entry(replica.number).or_default().push(id);
+            }
+        }
+        undone
     }
 
     /// What is of no service, or belongs to all of them, comes last.
@@ -110,11 +175,6 @@ impl Gradual<'_> {
             step.unit.is_some() && step.unit == unit && !matches!(step.action, Action::StartContainer { .. })
         };
         (0u32..).zip(&self.steps).filter(|(_, step)| is_it(step)).map(|(n, _)| StepId(n)).collect()
-    }
-
-    /// Whether a step of the whole already stands in this unit.
-    fn is_of_unit(&self, old: StepId, unit: UnitId) -> bool {
-        self.placed.get(&old).is_some_and(|id| self.steps[id.index()].unit == Some(unit))
     }
 
     fn now_at(&self, old: &[StepId]) -> Vec<StepId> {

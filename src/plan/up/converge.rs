@@ -3,7 +3,7 @@
 use super::{
     Builder, First, Outcome,
     diverge::references,
-    update::{Replacement, update},
+    update::{Replacement, obstacle, rollback, update},
 };
 use crate::{
     plan::{
@@ -68,7 +68,8 @@ impl Builder<'_> {
         }
         self.retire_all(name, &surplus);
         let unit = unit::unit(self.project, service, &self.ids, replicas);
-        self.units.push(Unit { update, ..unit });
+        let rollback = rollback(service);
+        self.units.push(Unit { update, rollback, beside: obstacle(service).is_none(), ..unit });
     }
 
     /// Whether a container runs until its own update.

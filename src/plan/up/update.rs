@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::Builder;
 use crate::{
-    plan::{Container, ContainerRef, Update, graph},
+    plan::{Container, ContainerRef, Rollback, Update, graph},
     project::{OnFailure, Project, Service, SignedDuration},
 };
 
@@ -34,8 +34,6 @@ pub(super) fn update(service: &Service, replaced: &[u32]) -> Option<Update> {
         Some(n) => usize::try_from(n).unwrap_or(usize::MAX),
         None => 1,
     };
-    let time =
-        |given: Option<SignedDuration>| given.and_then(SignedDuration::positive).unwrap_or(Duration::ZERO);
     let (tolerated, on_failure) = match config.failure_action.as_deref() {
         Some("continue") => (replaced.len(), None),
         Some("rollback") => {
@@ -53,6 +51,22 @@ pub(super) fn update(service: &Service, replaced: &[u32]) -> Option<Update> {
         tolerated,
         on_failure,
     })
+}
+
+/// How the containers of a service are put back. A rollback always goes to its end: `failure_action` and
+/// `max_failure_ratio` of a `rollback_config` change nothing.
+pub(super) fn rollback(service: &Service) -> Option<Rollback> {
+    let config = service.deploy.as_ref()?.rollback_config.as_ref()?;
+    Some(Rollback {
+        parallelism: usize::try_from(config.parallelism.unwrap_or(1)).unwrap_or(usize::MAX),
+        delay: time(config.delay),
+        monitor: time(config.monitor),
+        start_first: config.order.as_deref() == Some("start-first"),
+    })
+}
+
+fn time(given: Option<SignedDuration>) -> Duration {
+    given.and_then(SignedDuration::positive).unwrap_or(Duration::ZERO)
 }
 
 /// So many containers are at most this part of all that are replaced.
@@ -129,7 +143,7 @@ fn dependencies<'a>(project: &'a Project, service: &str) -> BTreeSet<&'a str> {
 }
 
 /// What the old and the new container cannot both have.
-fn obstacle(service: &Service) -> Option<String> {
+pub(super) fn obstacle(service: &Service) -> Option<String> {
     let is_one_port = |published: &&String| published.parse::<u16>().is_ok_and(|port| port != 0);
     if let Some(port) = service.ports.iter().filter_map(|p| p.published.as_ref()).find(is_one_port) {
         return Some(format!("only one container at a time can have host port {port}"));

@@ -64,6 +64,8 @@ fn plan(conditions: &[(ConditionKind, RollbackAction)], spec: &HealthSpec) -> Pl
             found: Found::ToStart,
         };
         let unit = Unit {
+            rollback: None,
+            beside: false,
             service: (*service).to_owned(),
             replicas: vec![replica],
             critical: *service == "web",
