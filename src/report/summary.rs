@@ -35,11 +35,6 @@ pub fn summary(view: &RunView, options: &SummaryOptions) -> String {
 fn succeeded(text: &mut String, view: &RunView, finished: &RunFinished) {
     let green = Style::new().fg_color(Some(AnsiColor::Green.into()));
     let yellow = Style::new().fg_color(Some(AnsiColor::Yellow.into()));
-    // What was in the way of a start and went is none of what is ready.
-    let counts = |r: &&ReplicaView| view.command == "down" || r.state != ServiceState::Removed;
-    let shown = view.replicas.iter().filter(counts);
-    let mut services: Vec<&str> = shown.map(|r| r.replica.service.as_str()).collect();
-    services.dedup();
     let what = match view.command.as_str() {
         "up" | "start" | "rollback" => "ready",
         "restart" => "restarted",
@@ -47,6 +42,11 @@ fn succeeded(text: &mut String, view: &RunView, finished: &RunFinished) {
         "down" => "removed",
         _ => "done",
     };
+    // What a start takes away is none of what is ready.
+    let gone = |r: &&ReplicaView| matches!(r.state, ServiceState::Stopped | ServiceState::Removed);
+    let shown = view.replicas.iter().filter(|r| what != "ready" || !gone(r));
+    let mut services: Vec<&str> = shown.map(|r| r.replica.service.as_str()).collect();
+    services.dedup();
     let services = count(services.len(), "service");
     // An attached run goes on after everything is ready.
     let took = human_duration(view.ready_at.filter(|_| what == "ready").unwrap_or(view.at).since_start());
