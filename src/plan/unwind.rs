@@ -72,6 +72,15 @@ pub fn confirmed(plan: &Plan, done: &Done, now: &Observed) -> Done {
     Done { steps: done.steps.iter().filter(is).copied().collect(), created: created.collect() }
 }
 
+/// Names of containers whose creation was asked for, that no answer told of, and that are not there.
+pub fn unanswered<'a>(done: &'a Done, now: &Observed) -> Vec<&'a str> {
+    // Without an answer the name stands for the ID.
+    let unheard = done.created.values().filter(|container| container.id == container.name);
+    let is_missing =
+        |container: &&ContainerRef| now.containers.iter().all(|found| found.name != container.name);
+    unheard.filter(is_missing).map(|container| container.name.as_str()).collect()
+}
+
 /// Plans the undoing of what was done of `plan`.
 pub fn unwind(plan: &Plan, done: &Done, grace: Option<Duration>) -> Plan {
     let mut unwinding = Unwinding { plan, done, grace, steps: Vec::new() };
@@ -348,6 +357,7 @@ mod tests {
             networks: [("made".to_owned(), ObservedNetwork::default())].into(),
             ..Observed::default()
         };
+        assert_eq!(unanswered(&done, &now), ["p-a-4"]);
         let confirmed = confirmed(&plan, &done, &now);
         assert_eq!(confirmed.steps, [StepId(0), StepId(2)]);
         assert_eq!(confirmed.created, [(replica(3), named("3", "p-a-3"))].into());

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
+use tokio::time::Instant;
 
 use super::{
     Ended, Intended, Keep, RunError, RunLabel, begin::announce_start, evidence, look, preflight, scope,
@@ -18,6 +19,11 @@ use crate::{
     project::OnFailure,
     scheduler::{Abort, AfterReady},
 };
+
+/// How long something may take to appear whose creation was asked for without an answer.
+const LATE: Duration = Duration::from_secs(5);
+/// Between two looks at it.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// What is asked of an `up`.
 #[derive(Debug, Clone, PartialEq)]
@@ -240,6 +246,29 @@ async fn observe_again(run: &mut Run) -> Result<Arc<Observed>, String> {
     })
 }
 
+/// The same, once containers are there whose creation was asked for without an answer, or a while has passed: the
+/// engine may still be at it.
+async fn observe_what_was_asked_for(run: &mut Run, done: &Done) -> Result<Arc<Observed>, String> {
+    let until = Instant::now() + LATE;
+    loop {
+        let observed = observe_again(run).await?;
+        let missing = plan::unanswered(done, &observed);
+        if missing.is_empty() {
+            return Ok(observed);
+        }
+        if Instant::now() >= until {
+            let message = format!(
+                "the engine has not answered to the creation of {}: should it still appear, the next `up` or `down` takes \
+                 care of it",
+                missing.join(", ")
+            );
+            run.announce(EventKind::Warning { message });
+            return Ok(observed);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
 fn is_running(observed: &Observed) -> bool {
     observed.containers.iter().any(|c| c.state == ContainerState::Running && !c.is_oneoff())
 }
@@ -379,7 +408,7 @@ async fn follow(run: &mut Run, start: &Start<'_>, policy: OnFailure) -> (Afterma
             return (Aftermath::Kept, Vec::new());
         }
         OnFailure::Rollback => {
-            let observed = match observe_again(run).await {
+            let observed = match observe_what_was_asked_for(run, &driven.done).await {
                 Ok(observed) => observed,
                 Err(why) => return (Aftermath::Stuck, not_undone(start, &why)),
             };

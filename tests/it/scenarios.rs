@@ -7,7 +7,7 @@ use docker_orch::{
         EngineErrorKind as Kind,
         sim::{Behaviour, Effect, Fault, Request, Script, SimEngine, Verb},
     },
-    event::{Aftermath, Verdict},
+    event::{Aftermath, EventKind, Verdict},
     executor::CancelRequest,
     plan::ContainerState,
 };
@@ -304,4 +304,57 @@ async fn a_watched_container_that_the_engine_gives_up_restarting_has_ended() {
     let codes: Vec<i64> = ended.exits.into_iter().map(|(_, code)| code).collect();
     assert_eq!(codes, [3, 3, 3]);
     assert_eq!(sim.containers()[0].state, ContainerState::Exited);
+}
+
+/// What exits while the last containers are removed is started again, and that is waited for.
+#[tokio::test(start_paused = true)]
+async fn a_run_does_not_end_while_it_starts_something_again() {
+    let yaml = "
+services:
+  web: {image: 'web:1'}
+  job:
+    image: job
+    x-orch: {start: {retries: 1, backoff: 1ms}, health_check: {tcp: 1}}
+";
+    let mut again = 0;
+    for exit in 1..80 {
+        let job = Behaviour::new().ready_after(ms(1)).start_takes(ms(30)).exits_times(1, ms(exit), 2);
+        let sim = SimEngine::new(
+            Script::new().running("web:2", Behaviour::new().start_takes(ms(30))).service("job", job),
+        );
+        drop(up_of(&sim, yaml).await);
+        let ran = up_of(
+            &sim,
+            &yaml.replace("web:1", "web:2").replace("image: job", "image: job\n    command: [again]"),
+        )
+        .await;
+        let open: Vec<String> =
+            sim.requests().iter().filter(|r| r.ended.is_none()).map(ToString::to_string).collect();
+        let open: Vec<&String> = open.iter().filter(|r| r.contains("start")).collect();
+        assert!(
+            open.is_empty(),
+            "exit after {exit} ms, {:?}: {open:?}\n{}",
+            ran.ended.finished.verdict,
+            sim.record()
+        );
+        again += usize::from(started(&sim, "job").len() > 2);
+    }
+    assert!(again > 0, "nothing was started again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_appears_after_its_answer_was_lost_is_undone_too() {
+    let created = |time| Fault::on(Verb::Create, Effect::Unheard(ms(time))).of("web");
+    let sim = SimEngine::new(chain().fault(created(3000)));
+    let ran = up_of(&sim, CHAIN).await;
+    assert_eq!(ran.ended.finished.aftermath, Aftermath::RolledBack, "{}", sim.record());
+    tokio::time::sleep(ms(10_000)).await;
+    is_clean(&sim);
+    // Nobody waits for ever: then it is said, and the next command finishes.
+    let sim = SimEngine::new(chain().fault(created(8000)));
+    let ran = up_of(&sim, CHAIN).await;
+    let told = ran.events.iter().any(|event| {
+        matches!(&event.kind, EventKind::Warning { message } if message.contains("has not answered to the creation of p-web-1"))
+    });
+    assert!(told, "{}", sim.record());
 }

@@ -361,6 +361,8 @@ pub enum Effect {
     Ambiguous,
     /// Done, answered this much later.
     Late(Duration),
+    /// The connection breaks at once; done this much later.
+    Unheard(Duration),
 }
 
 impl Fault {
@@ -406,7 +408,7 @@ impl Effect {
         match self {
             Self::Fail(kind) => Some(EngineError::new(*kind, format!("{verb} refused by the script"))),
             Self::Ambiguous => Some(lost()),
-            Self::Hang | Self::Late(_) => None,
+            Self::Hang | Self::Late(_) | Self::Unheard(_) => None,
         }
     }
 }

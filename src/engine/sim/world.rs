@@ -218,10 +218,10 @@ impl SimEngine {
 }
 
 /// What is asked for, with what goes wrong.
-async fn carry_out<T>(
+async fn carry_out<T: Send + 'static>(
     verb: Verb,
     effect: Option<Effect>,
-    work: impl Future<Output = Result<T, EngineError>>,
+    work: impl Future<Output = Result<T, EngineError>> + Send + 'static,
 ) -> Result<T, EngineError> {
     let error = effect.as_ref().and_then(|e| e.error(verb));
     match (effect, error) {
@@ -234,6 +234,13 @@ async fn carry_out<T>(
             let result = work.await;
             sleep(time).await;
             result
+        }
+        (Some(Effect::Unheard(time)), _) => {
+            tokio::spawn(async move {
+                sleep(time).await;
+                drop(work.await);
+            });
+            Err(lost())
         }
         (Some(Effect::Ambiguous), Some(error)) => work.await.and(Err(error)),
         (_, Some(error)) => {

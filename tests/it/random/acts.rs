@@ -136,6 +136,7 @@ pub(super) fn name_of(effect: &Effect) -> &'static str {
         Effect::Ambiguous => "done, connection lost",
         Effect::Late(time) if *time < Duration::from_secs(1) => "slow engine",
         Effect::Late(_) => "done, late answer",
+        Effect::Unheard(_) => "done late, no answer",
     }
 }
 
