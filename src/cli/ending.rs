@@ -92,6 +92,9 @@ async fn carry_out(
     if subject.project.is_some() {
         subject.check_services(&options.services, &known)?;
     }
+    // Without files, what carries the project's labels belongs to it, also what another command is making just now.
+    let orphans = options.orphans || (subject.project.is_none() && options.services.is_empty());
+    let options = EndOptions { orphans, ..options };
     let shown = Shown::default();
     let (mut run, session) = Session::begin(invocation, command, Arc::new(project), engine, &shown)?;
     let ended = end(&mut run, ending, &options, &session.label).await;

@@ -23,6 +23,10 @@ pub(super) struct FileLock {
     held: Option<ProjectLock>,
     /// That there is none was said.
     warned: bool,
+    /// Its turn when it was let go last.
+    left: Option<u64>,
+    /// Others have had it since.
+    others: bool,
 }
 
 impl FileLock {
@@ -35,6 +39,8 @@ impl FileLock {
             command: command.to_owned(),
             held: None,
             warned: false,
+            left: None,
+            others: false,
         })
     }
 }
@@ -43,7 +49,10 @@ impl Lock for FileLock {
     fn take(&mut self) -> Taken {
         if self.held.is_none() {
             match ProjectLock::take(&self.state, &self.project, &self.engine, &self.command) {
-                Ok(Ok(lock)) => self.held = Some(lock),
+                Ok(Ok(lock)) => {
+                    self.others |= self.left.is_some_and(|left| lock.turn() != left.wrapping_add(1));
+                    self.held = Some(lock);
+                }
                 Ok(Err(holder)) => return Taken::Theirs(holder),
                 Err(error) if self.warned => tracing::debug!("still no lock: {error}"),
                 Err(error) => {
@@ -55,11 +64,11 @@ impl Lock for FileLock {
                 }
             }
         }
-        Taken::Ours { interrupted: interrupted(&self.state, &self.project) }
+        Taken::Ours { interrupted: interrupted(&self.state, &self.project), others: self.others }
     }
 
     fn release(&mut self) {
-        self.held = None;
+        self.left = self.held.take().map(|lock| lock.turn()).or(self.left);
     }
 }
 
@@ -105,7 +114,7 @@ mod tests {
         let invocation = invocation(&state.path().display().to_string());
         let lock = |command| FileLock::new(&invocation, "shop", "unix:///e.sock", command).unwrap();
         let (mut up, mut down) = (lock("up"), lock("down"));
-        let ours = Taken::Ours { interrupted: Vec::new() };
+        let ours = Taken::Ours { interrupted: Vec::new(), others: false };
         assert_eq!((up.take(), up.take()), (ours.clone(), ours.clone()));
         assert!(matches!(down.take(), Taken::Theirs(holder) if holder.command == "up"));
         up.release();

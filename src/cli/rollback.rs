@@ -12,7 +12,7 @@ use super::{
 use crate::{
     engine::Engine,
     event::Aftermath,
-    journal::{Applied, KeptRun, applied as states_of},
+    journal::{Applied, KeptRun, ProjectLock, applied as states_of, state_dir},
     plan::UpOptions,
     project::Project,
     report::{Outcome, PastRun},
@@ -26,6 +26,13 @@ use crate::{
 pub(super) async fn run(invocation: &Invocation, args: &RollbackArgs) -> Result<Exit, CliError> {
     let subject = invocation.subject()?;
     let engine = invocation.connect().await?;
+    // What is being changed decides what there is to go back from.
+    let state = state_dir(|name| invocation.env(name));
+    let host = &engine.info().host;
+    if let Some(holder) = state.and_then(|state| ProjectLock::holder(&state, &subject.name, host)) {
+        return Err(CliError::failed(format!("{holder} is changing {}", subject.name))
+            .hint("roll back when it has ended, or interrupt it: then it puts back what ran before"));
+    }
     let runs = kept(invocation, &subject.name)?;
     let states = states_of(&runs, &engine.info().host);
     let target = match &args.to {

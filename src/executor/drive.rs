@@ -242,8 +242,18 @@ impl Run {
     }
 
     /// Starts again what no step of the plan starts.
-    fn restart(&self, drive: &mut Drive, order: RestartOrder) {
-        let RestartOrder { unit, place, replica, container } = order.clone();
+    fn restart(&mut self, drive: &mut Drive, order: RestartOrder) {
+        let (unit, place) = (order.unit, order.place);
+        if drive.scheduler.is_watching() && self.is_left_to_others() {
+            let message = "another command changes the project".to_owned();
+            let result = Err(StepFailure { message, kind: FailureKind::Refused });
+            let done = StepDone { result, detail: None, fingerprint: None };
+            let handle =
+                drive.tasks.spawn(async move { Finished::Restarted(Box::new(order), Box::new(done)) });
+            drive.running.insert(handle.id(), Work::Restart(unit, place));
+            return;
+        }
+        let RestartOrder { replica, container, .. } = order.clone();
         let name = container.name.clone();
         let action = Action::StartContainer { replica, name, existing: Some(container) };
         let (cause, phase) = (Cause::Requested, Phase::Run);

@@ -26,6 +26,8 @@ pub enum Taken {
     Ours {
         /// What commands before this one were killed in: the engine may still be doing it.
         interrupted: Vec<StepAction>,
+        /// Another command has had it since this one let it go.
+        others: bool,
     },
     /// It is somebody else's.
     Theirs(Holder),
@@ -65,7 +67,10 @@ impl Run {
             let Some((lock, at_most)) = &mut self.lock else { return Ok(Vec::new()) };
             let (taken, at_most) = (lock.take(), *at_most);
             let holder = match taken {
-                Taken::Ours { interrupted } => return Ok(interrupted),
+                Taken::Ours { interrupted, others } => {
+                    self.overtaken |= others;
+                    return Ok(interrupted);
+                }
                 Taken::Theirs(holder) => holder,
             };
             let waited = began.elapsed();
@@ -94,6 +99,22 @@ impl Run {
         let locked = self.lock().await;
         self.putting_back = false;
         locked.map(|_| ())
+    }
+
+    /// Whether another command has changed the project since this run let it: then what this run did is not what stands.
+    pub fn is_overtaken(&self) -> bool {
+        self.overtaken
+    }
+
+    /// The same, and whether one is at it now; asked while others may have the lock.
+    pub(super) fn is_left_to_others(&mut self) -> bool {
+        let Some((lock, _)) = &mut self.lock else { return false };
+        match lock.take() {
+            Taken::Theirs(_) => return true,
+            Taken::Ours { others, .. } => self.overtaken |= others,
+        }
+        self.unlock();
+        self.overtaken
     }
 
     /// Lets other commands change the project.

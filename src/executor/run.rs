@@ -43,6 +43,8 @@ pub struct Run {
     pub(super) images: BTreeMap<String, ImageInfo>,
     /// The project's, and how long to wait for it.
     pub(super) lock: Option<(Box<dyn Lock>, Duration)>,
+    /// Another command has had it since this run let it go.
+    pub(super) overtaken: bool,
     /// What is known of what containers were made from.
     pub(super) fingerprints: Arc<Fingerprints>,
     ledger: Option<Box<dyn Ledger>>,
@@ -108,6 +110,7 @@ impl Run {
             details: BTreeMap::new(),
             images: BTreeMap::new(),
             lock: None,
+            overtaken: false,
             fingerprints: Arc::default(),
             ledger: None,
             witness: None,

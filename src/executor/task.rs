@@ -173,6 +173,7 @@ impl StepTask {
             _ => return Ok(StepOutput::Done),
         };
         let said = tokio::select! {
+            biased;
             said = call => said,
             _ = ending.wait_for(|ending| *ending) => {
                 Err(ToolError { message: "killed before it was done".to_owned(), begun: true })
@@ -423,6 +424,7 @@ impl StepTask {
         let listen = self.listen(replica);
         let mut ending = self.ending.clone();
         tokio::select! {
+            biased;
             done = post_start(self.engine.as_ref(), service, &id, &listen) => done,
             // The container goes, or is stopped, and its hook with it.
             _ = ending.wait_for(|ending| *ending) => {

@@ -53,18 +53,20 @@ impl FingerprintFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(error),
         };
-        let mut salt = None;
-        let mut entries = Vec::new();
-        for line in text.lines().filter_map(|line| serde_json::from_str(line).ok()) {
-            match line {
-                Line::Salt { salt: read } => salt = Some(read),
-                // Digests without their salt say nothing.
-                Line::Entry(entry) if salt.is_some() => entries.push(entry),
-                Line::Entry(_) => {}
-            }
-        }
+        let (salt, entries) = read(&text);
         let salt = salt.map_or_else(random, Ok)?;
         Ok(Self { path, engine: engine.to_owned(), salt, entries })
+    }
+
+    /// Takes up what other commands wrote since. Whether it says anything to this one: digests with another salt do not.
+    fn look_again(&mut self) -> bool {
+        let Ok(bytes) = fs::read(&self.path) else { return true };
+        let (salt, entries) = read(&String::from_utf8_lossy(&bytes));
+        let is_known = salt.as_ref().is_none_or(|salt| *salt == self.salt);
+        if is_known {
+            self.entries = entries;
+        }
+        is_known
     }
 
     /// What is known.
@@ -87,6 +89,9 @@ impl FingerprintFile {
             container: container.to_owned(),
             fingerprint: fingerprint.clone(),
         };
+        if !self.look_again() {
+            return Ok(());
+        }
         self.entries.push(entry.clone());
         if !self.path.is_file() {
             return self.write();
@@ -103,6 +108,9 @@ impl FingerprintFile {
     ///
     /// The file cannot be written.
     pub fn keep_only(&mut self, containers: &BTreeSet<String>) -> io::Result<()> {
+        if !self.look_again() {
+            return Ok(());
+        }
         let before = self.entries.len();
         self.entries.retain(|e| e.engine != self.engine || containers.contains(&e.container));
         if self.entries.len() == before { Ok(()) } else { self.write() }
@@ -126,6 +134,20 @@ impl FingerprintFile {
         open_private_file(&fresh)?.write_all(text.as_bytes())?;
         fs::rename(&fresh, &self.path)
     }
+}
+
+/// The salt, and what containers were made from; digests without their salt say nothing.
+fn read(text: &str) -> (Option<String>, Vec<Entry>) {
+    let mut salt = None;
+    let mut entries = Vec::new();
+    for line in text.lines().filter_map(|line| serde_json::from_str(line).ok()) {
+        match line {
+            Line::Salt { salt: read } => salt = Some(read),
+            Line::Entry(entry) if salt.is_some() => entries.push(entry),
+            Line::Entry(_) => {}
+        }
+    }
+    (salt, entries)
 }
 
 /// 256 random bits as text.

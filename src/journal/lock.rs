@@ -22,14 +22,18 @@ use crate::event::Holder;
 #[derive(Debug)]
 pub struct ProjectLock {
     file: File,
+    turn: u64,
 }
 
-/// What the file says.
-#[derive(Debug, Serialize, Deserialize)]
+/// What the file says; of nobody where nobody has it.
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Entry {
     command: String,
     pid: u32,
     since: String,
+    /// How often it was taken.
+    #[serde(default)]
+    turn: u64,
 }
 
 impl ProjectLock {
@@ -52,9 +56,10 @@ impl ProjectLock {
             Err(TryLockError::WouldBlock) => return Ok(Err(holder(&path, SystemTime::now()))),
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        let entry =
-            Entry { command: command.to_owned(), pid: std::process::id(), since: rfc3339(SystemTime::now()) };
-        let mut this = Self { file };
+        let turn = entry(&path).map_or(1, |entry| entry.turn.wrapping_add(1));
+        let since = rfc3339(SystemTime::now());
+        let entry = Entry { command: command.to_owned(), pid: std::process::id(), since, turn };
+        let mut this = Self { file, turn };
         // Who has it is said to others; that they cannot be told takes nothing from the lock.
         if let Err(error) = this.write(&entry) {
             tracing::debug!("{} cannot be written: {error}", path.display());
@@ -71,6 +76,11 @@ impl ProjectLock {
         }
     }
 
+    /// How often the lock was taken, with this time: two that follow each other say that nobody had it in between.
+    pub fn turn(&self) -> u64 {
+        self.turn
+    }
+
     fn write(&mut self, entry: &Entry) -> io::Result<()> {
         self.file.set_len(0)?;
         self.file.rewind()?;
@@ -81,7 +91,8 @@ impl ProjectLock {
 impl Drop for ProjectLock {
     fn drop(&mut self) {
         // Closing the file would do, but a child that was just forked may have it too.
-        drop(self.file.set_len(0));
+        let nobody = Entry { turn: self.turn, ..Entry::default() };
+        drop(self.write(&nobody));
         drop(self.file.unlock());
     }
 }
@@ -97,10 +108,13 @@ fn path(state: &Path, project: &str, engine: &str) -> io::Result<PathBuf> {
     Ok(project_dir(state, project)?.join(format!("{name}.lock")))
 }
 
+fn entry(path: &Path) -> Option<Entry> {
+    fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok())
+}
+
 /// Who has it, as the file says; nothing is known of one that has not written yet.
 fn holder(path: &Path, now: SystemTime) -> Holder {
-    let entry: Option<Entry> = fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok());
-    let Some(entry) = entry else { return Holder::default() };
+    let Some(entry) = entry(path) else { return Holder::default() };
     let since = from_rfc3339(&entry.since).and_then(|since| now.duration_since(since).ok());
     Holder {
         command: entry.command,

@@ -327,7 +327,17 @@ async fn aftermath(run: &mut Run, start: &Start<'_>) -> (Aftermath, Vec<String>)
     };
     // What follows changes the project again, and an attached run has let others have it.
     if matches!(what, Follow::Policy(OnFailure::Rollback | OnFailure::Teardown | OnFailure::Stop)) {
+        let is_asked_for = matches!(
+            driven.outcome.reason,
+            Some(CancelReason::Interrupt | CancelReason::ContainerExited | CancelReason::Forced)
+        );
         match run.lock_to_put_back().await {
+            Ok(()) if run.is_overtaken() && !is_asked_for => {
+                let message =
+                    "another command has changed the project since it was ready: it is left as it is";
+                run.announce(EventKind::Warning { message: message.to_owned() });
+                return (Aftermath::Kept, Vec::new());
+            }
             Ok(()) => {}
             Err(LockError::Ended(_)) => return kill(run, request).await,
             Err(LockError::Busy { holder, .. }) => {

@@ -312,7 +312,7 @@ async fn a_gradual_rollback_takes_one_service_after_another() {
     let later: Vec<Request> = sim.requests().into_iter().skip(first).collect();
     let of =
         |verb, service: &str| later.iter().rfind(|r| r.verb == verb && r.service == service).unwrap().clone();
-    for (service, next) in [("web", "api"), ("api", "db")] {
+    for (service, next) in [("db", "api"), ("api", "web")] {
         let ready = of(Verb::Start, service).ended.unwrap() + ms(1500);
         assert!(of(Verb::Remove, next).at >= ready, "{next} before {service} was ready\n{}", sim.record());
     }

@@ -1,4 +1,4 @@
-//! Putting back one service after another: what depends on others first, the next one once this one is ready again. Where
+//! Putting back one service after another: what others depend on first, the next one once this one is ready again. Where
 //! both can run at the same time the old container is ready before the new one goes.
 //!
 //! What is to be undone is what [`unwind`](super::unwind()) plans; here it gets another order, and units that are waited for.
@@ -14,6 +14,8 @@ use crate::{
     project::{Project, StartPolicy},
 };
 
+/// How long a service that is put back is waited for.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Further tries of a start that puts back: an engine that was away for a moment is no reason to leave it undone.
 const RETRIES: u32 = 2;
 
@@ -57,10 +59,10 @@ pub fn is_paced(plan: &Plan, done: &Done) -> bool {
     })
 }
 
-/// Services of which something is undone, dependents first: units stand in dependency order.
+/// Services of which something is undone, dependencies first, as units stand: nothing is ready without what it needs.
 fn services<'a>(plan: &'a Plan, whole: &Plan) -> Vec<&'a Unit> {
     let is_undone = |unit: &&Unit| whole.steps.iter().any(|step| is_of(step, &unit.service));
-    plan.units.iter().rev().filter(is_undone).collect()
+    plan.units.iter().filter(is_undone).collect()
 }
 
 fn is_of(step: &Step, service: &str) -> bool {
@@ -124,7 +126,8 @@ impl Gradual<'_> {
             }
         }
         let gates = id.0.checked_sub(1).map(|n| Gate { on: GateOn::Ready(UnitId(n)), required: false });
-        let timeout = unit.start.timeout.or(timeout);
+        // What it is checked by may be new, and never pass.
+        let timeout = unit.start.timeout.or(timeout).map_or(PATIENCE, |timeout| timeout.min(PATIENCE));
         let pause = |pause: fn(&Rollback) -> Duration| unit.rollback.as_ref().map_or(Duration::ZERO, pause);
         let update = Update {
             batches,
@@ -137,11 +140,12 @@ impl Gradual<'_> {
             replicas,
             // All the rest is put back too, whatever becomes of it.
             critical: false,
-            supervised: false,
+            // One that becomes unhealthy again is over too: the next one must not wait for ever.
+            supervised: true,
             wave: None,
             update: Some(update),
             gates: gates.into_iter().collect(),
-            start: StartPolicy { retries: RETRIES, timeout, ..StartPolicy::default() },
+            start: StartPolicy { retries: RETRIES, timeout: Some(timeout), ..StartPolicy::default() },
             ..unit.clone()
         });
     }

@@ -38,7 +38,8 @@ impl Builder<'_> {
         let missing = wanted - keep.len();
         let replaced: Vec<u32> =
             keep.iter().filter(|(_, cause)| cause.is_some()).map(|(c, _)| c.number()).collect();
-        let update = update(service, &replaced).map(|update| Update {
+        // What is not started is never ready: no batch would end.
+        let update = update(service, &replaced).filter(|_| !self.options.no_start).map(|update| Update {
             on_failure: update.on_failure.filter(|_| !self.options.on_failure_given),
             ..update
         });

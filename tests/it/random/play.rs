@@ -317,7 +317,7 @@ struct Alone(PathBuf);
 
 impl Lock for Alone {
     fn take(&mut self) -> Taken {
-        Taken::Ours { interrupted: interrupted(&self.0, PROJECT) }
+        Taken::Ours { interrupted: interrupted(&self.0, PROJECT), others: false }
     }
 
     fn release(&mut self) {}
