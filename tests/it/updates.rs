@@ -252,3 +252,17 @@ async fn an_old_container_is_ready_before_the_new_one_goes() {
     let ready = starts.iter().map(|r| r.ended.unwrap() + ms(1000)).min().unwrap();
     assert!(removed.iter().all(|r| r.at >= ready), "{}", sim.record());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_only_created_makes_no_batches() {
+    for update in ["delay: 5s", "order: start-first"] {
+        let sim = ran(update).await;
+        let options = UpOptions { no_start: true, ..UpOptions::default() };
+        let asked = Asked { options, ..Asked::default() };
+        let ran = up_as(&sim, &file("web:2", update), &asked).await.unwrap().unwrap();
+        assert_eq!(ran.ended.finished.verdict, Verdict::Succeeded, "{update}\n{}", sim.record());
+        assert!(ran.took < ms(2000), "{update}: {:?}", ran.took);
+        let created = sim.containers().into_iter().filter(|c| c.image == "web:2");
+        assert_eq!(created.count(), 3, "{update}\n{}", sim.record());
+    }
+}
