@@ -116,3 +116,18 @@ fn a_state_folder_that_cannot_be_written_is_said_and_stops_nothing() {
     assert!(ran.err.contains("nothing keeps other commands from this project"), "{}", ran.err);
     assert_eq!(stack.running_ids().len(), 2);
 }
+
+#[test]
+fn an_attached_up_does_not_undo_what_another_command_has_changed() {
+    let yaml = SLOW.replace("--ready-after 2s", "--ready-after 100ms --term-code 143");
+    let stack = Stack::new("locktaken", &yaml);
+    let mut up = stack.spawn("up");
+    up.until(&format!("{}  ready", stack.name));
+    let db = stack.container("db").id;
+    // The container that `up` watches ends with a code that is a failure, because another command replaces it.
+    stack.write("compose.yaml", &yaml.replace("100ms", "200ms"));
+    stack.run("up -d").code(0);
+    up.end().code(1).says(&["another command has changed the project since it was ready"]);
+    assert_eq!(stack.container("db").id, db);
+    assert_eq!(stack.running_ids().len(), 2);
+}
