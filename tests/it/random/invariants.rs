@@ -434,13 +434,20 @@ impl Looked {
         }
         let essence = |seen: &Seen| -> Vec<(String, String, bool)> {
             // What ends by itself, or is ended by somebody else, may not run any more.
-            let up = |c: &Container| c.state == ContainerState::Running && !self.jolted && !self.is_mortal(c);
+            let ends = |c: &Container| self.jolted || self.is_mortal(c) || self.could_not_be_started(c);
+            let up = |c: &Container| c.state == ContainerState::Running && !ends(c);
             seen.containers.iter().map(|c| (c.name.clone(), c.id.clone(), up(c))).collect()
         };
         let (before, now) = (essence(&self.before), essence(&self.now));
         ensure(before == now, is, || format!("before {before:?}\nnow {now:?}"))?;
         let (before, now) = (&self.before.networks, &self.now.networks);
         ensure(before == now, is, || format!("before {before:?}, now {now:?}"))
+    }
+
+    /// What was there, was not healthy and could not be started again stays stopped: no step does that, none is undone.
+    fn could_not_be_started(&self, container: &Container) -> bool {
+        let is_it = |r: &&Request| r.verb == Verb::Start && r.subject == container.name;
+        self.requests.iter().filter(is_it).any(|r| r.error.is_some())
     }
 
     /// Whether a container ends by itself at some time.
