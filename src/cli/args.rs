@@ -3,6 +3,7 @@
 //! Docker's own flags stand before the commands (the Docker CLI hands them over in front of the plugin's name),
 //! Compose's project flags stand before or after them.
 
+mod bench;
 mod images;
 mod inspect;
 mod lifecycle;
@@ -10,6 +11,7 @@ mod record;
 mod run;
 mod values;
 
+pub use bench::*;
 pub use images::*;
 pub use inspect::*;
 pub use lifecycle::*;
@@ -226,6 +228,8 @@ pub enum Command {
     Config(ConfigArgs),
     /// Look at everything that a start needs, and say what is wrong
     Doctor(DoctorArgs),
+    /// Compare a start one service after the other, in parallel, and with Docker Compose
+    Bench(BenchArgs),
     /// Pull images
     Pull(PullArgs),
     /// Build images
@@ -261,6 +265,11 @@ impl Command {
             }
             Self::Config(args) => before.with_late(&args.late),
             Self::Doctor(args) => before.with_late(&args.late),
+            Self::Bench(args) => {
+                let mut all = before.with_late(&args.late);
+                all.files.extend(args.files.iter().cloned());
+                all
+            }
             Self::Pull(args) => before.with_late(&args.late),
             Self::Build(args) => before.with_late(&args.late),
             Self::Run(_) | Self::Schema(_) | Self::Version(_) => before,
@@ -286,6 +295,7 @@ impl Command {
             Self::Rollback(_) => "rollback",
             Self::Config(_) => "config",
             Self::Doctor(_) => "doctor",
+            Self::Bench(_) => "bench",
             Self::Pull(_) => "pull",
             Self::Build(_) => "build",
             Self::Schema(_) => "schema",

@@ -42,6 +42,8 @@ pub(super) fn answer(words: &[OsString]) -> String {
         candidates.extend(
             services(before).into_iter().filter(|name| !done(name)).map(|name| (name, String::new())),
         );
+    } else {
+        files = place.command.get_positionals().any(takes_path);
     }
     let mut text = String::new();
     for (value, about) in candidates.iter().filter(|(value, _)| value.starts_with(unfinished)) {
@@ -149,6 +151,9 @@ mod tests {
             ("wait --for c", &["completed\tThe container has exited", ":4"]),
             ("wait --for=c", &["--for=completed\tThe container has exited", ":4"]),
             ("-f ", &[":0"]),
+            ("bench ", &[":0"]),
+            ("bench --only c", &["compose\tdocker compose up --wait", ":4"]),
+            ("version x", &[":4"]),
             ("no-such-command --x", &[":4"]),
         ] {
             let got = complete(words);

@@ -79,7 +79,12 @@ async fn run(invocation: &Invocation, command: &Command) -> Result<Exit, CliErro
         Command::Up(args) if invocation.project.dry_run => {
             super::plan::run(invocation, &PlanArgs { up: args.clone(), ..PlanArgs::default() }).await
         }
-        Command::Down(_) | Command::Stop(_) | Command::Start(_) | Command::Restart(_) | Command::Run(_)
+        Command::Down(_)
+        | Command::Stop(_)
+        | Command::Start(_)
+        | Command::Restart(_)
+        | Command::Run(_)
+        | Command::Bench(_)
             if invocation.project.dry_run =>
         {
             Err(CliError::usage(
@@ -97,6 +102,7 @@ async fn run(invocation: &Invocation, command: &Command) -> Result<Exit, CliErro
         Command::Health(args) => super::health::run(invocation, args).await,
         Command::Logs(args) => super::logs::run(invocation, args).await,
         Command::Events(args) => super::events::run(invocation, args).await,
+        Command::Bench(args) => super::bench::run(invocation, args).await,
         Command::Pull(args) => super::images::pull(invocation, args).await,
         Command::Build(args) => super::images::build(invocation, args).await,
         Command::Wait(args) => super::wait::run(invocation, args).await,

@@ -9,6 +9,7 @@
 mod applied;
 pub mod args;
 mod ask;
+mod bench;
 mod complete;
 mod config;
 mod console;

@@ -94,8 +94,8 @@ impl Tools {
         Ok(Some(said.version))
     }
 
-    /// As the CLI does it: any file counts; whether it can be run shows when it is.
-    fn find_plugin(&self, name: &str) -> Option<PathBuf> {
+    /// Where a plugin of the Docker CLI is. As the CLI does it: any file counts; whether it can be run shows when it is.
+    pub fn find_plugin(&self, name: &str) -> Option<PathBuf> {
         let plugin = format!("docker-{name}");
         self.plugins.iter().map(|folder| folder.join(&plugin)).find(|path| path.is_file())
     }

@@ -42,6 +42,20 @@ fn project_flags_are_taken_on_both_sides_of_the_command() {
 }
 
 #[test]
+fn bench_takes_files_with_and_without_f() {
+    let paths = ["a.yaml", "b.yaml", "c.yaml"].map(PathBuf::from);
+    assert_eq!(flags("-f a.yaml bench -f b.yaml c.yaml -n 1").files, paths);
+    assert!(flags("bench").files.is_empty());
+    let Some(Command::Bench(args)) = parse("bench --only orch,compose -t 3").unwrap().command else {
+        panic!()
+    };
+    assert_eq!((args.runs, args.only), (3, vec![Way::Orch, Way::Compose]));
+    for wrong in ["bench -n 0", "bench --only all"] {
+        assert!(parse(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn what_follows_the_service_of_a_run_is_its_command() {
     let run = |line: &str| match parse(line).unwrap_or_else(|e| panic!("{line}: {e}")).command {
         Some(Command::Run(args)) => *args,
@@ -166,6 +180,7 @@ fn help_lists_every_command() {
     rollback  Go back to what ran before the last `up`
     config    Show the project as it is understood
     doctor    Look at everything that a start needs, and say what is wrong
+    bench     Compare a start one service after the other, in parallel, and with Docker Compose
     pull      Pull images
     build     Build images
     schema    Print the JSON Schema of `x-orch`
