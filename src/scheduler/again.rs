@@ -40,8 +40,8 @@ impl Scheduler {
             FailureKind::NotAsked | FailureKind::NoAnswer => now.since(first) < PATIENCE,
         };
         if again {
-            run.state = StepState::Blocked;
             let pause = Backoff::new(PAUSES.0, PAUSES.1).pause(run.failures - 1);
+            self.set_state(id, StepState::Blocked);
             self.agenda.set(Timer::Step(id), Some(now + pause));
         }
         again

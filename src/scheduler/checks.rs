@@ -115,9 +115,8 @@ impl Scheduler {
     }
 
     pub(super) fn ask_service(&self, name: &str, stage: Option<&str>) -> ProbeResult {
-        let index = self.plan.units.iter().position(|u| u.service == name);
-        let passed = index.is_some_and(|n| {
-            let run = &self.units[n];
+        let passed = self.unit_of(name).is_some_and(|unit| {
+            let run = &self.units[unit.index()];
             stage.map_or_else(
                 || run.is_ready(),
                 |s| run.replicas.iter().all(|r| r.is_ready() || r.has_passed(s)),
@@ -160,9 +159,9 @@ impl Scheduler {
     pub(super) fn changed(&mut self, now: Elapsed, owner: Owner, changes: Vec<Change>) {
         let (id, place) = match owner {
             Owner::Replica(id, place) => (id, place),
-            Owner::Outside(id, _) => {
+            Owner::Outside(id, gate) => {
                 for change in changes {
-                    self.dirty.insert(id);
+                    self.dirty.entry(id).or_default().insert(gate);
                     if let Change::Breaker { id: probe, breaker } = change {
                         self.show_breaker(now, owner, probe, breaker);
                     }

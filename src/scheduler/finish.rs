@@ -1,10 +1,11 @@
 //! When a run is over, and what it comes to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Abort, AfterReady, Effect, Outcome, Scheduler,
     agenda::Timer,
+    gate::UnitRun,
     machine::{Course, StepRun, StepState},
     replica::{Life, ReplicaRun},
 };
@@ -56,7 +57,12 @@ impl Fault {
 impl Scheduler {
     /// Notes what went wrong; once for each unit.
     pub(super) fn trouble(&mut self, unit: Option<UnitId>, fault: Fault) {
-        if unit.is_none() || !self.troubles.iter().any(|t| t.unit == unit) {
+        let is_known = match unit {
+            Some(id) => std::mem::replace(&mut self.units[id.index()].in_trouble, true),
+            None => false,
+        };
+        self.is_in_trouble |= unit.is_none();
+        if !is_known {
             self.troubles.push(Trouble { unit, fault, left: false });
         }
     }
@@ -91,7 +97,7 @@ impl Scheduler {
 
     /// What no unit stands for and is still waited for.
     fn tools_at_work(&self) -> String {
-        let at_work = |(run, _): &(&StepRun, &Step)| run.state == StepState::Running;
+        let at_work = |(run, _): &(&StepRun, &Step)| run.state() == StepState::Running;
         let steps = self.steps.iter().zip(&self.plan.steps).filter(at_work);
         let targets = steps.map(|(_, step)| StepAction::from(&step.action).target);
         let targets: Vec<String> = targets.collect();
@@ -132,15 +138,14 @@ impl Scheduler {
 
     /// Whether something has failed that fails the run.
     pub(super) fn is_to_end(&self) -> bool {
-        let fatal = (0u32..).zip(&self.units).any(|(n, u)| u.is_failed() && self.is_fatal(UnitId(n)));
-        let broken = self.troubles.iter().any(|t| t.unit.is_none() && !t.left);
+        let fatal = || self.lost.iter().any(|id| self.units[id.index()].is_failed() && self.is_fatal(*id));
         // While the last steps are done nothing can be put back any more: a failure acts after them.
-        (fatal || broken) && self.course != Course::Committing
+        self.course != Course::Committing && (self.is_in_trouble || fatal())
     }
 
     /// Moves the run on as a whole: to its end, if that has come. Whether there is more to look at.
     pub(super) fn conclude(&mut self, now: Elapsed) -> bool {
-        if self.is_to_end() && self.cancel.is_none() {
+        if self.cancel.is_none() && self.is_to_end() {
             self.cancel(CancelReason::Failure);
         }
         if self.cancel.is_some() {
@@ -149,7 +154,8 @@ impl Scheduler {
             }
             return false;
         }
-        match self.course {
+        let course = self.course;
+        match course {
             Course::Running if self.is_all_ready() => self.all_ready(now),
             Course::Window if self.is_window_decided() => self.close_window(),
             Course::Committing if self.is_done(Phase::Commit) => self.course = Course::Watching,
@@ -169,36 +175,39 @@ impl Scheduler {
         self.course != Course::Over
     }
 
-    fn is_all_ready(&self) -> bool {
-        self.is_done(Phase::Run)
-            && self.lanes.total() == 0
-            && self.are_updates_over()
-            && self.units.iter().zip(&self.plan.units).all(|(run, unit)| {
-                // Created and not to be started (`--no-start`) is all that was asked for.
-                run.replicas.iter().zip(&unit.replicas).all(|(run, planned)| {
-                    run.is_settled() || (planned.start.is_none() && planned.found == Found::ToStart)
-                })
-            })
+    fn is_all_ready(&mut self) -> bool {
+        if !self.is_done(Phase::Run) || self.lanes.total() > 0 {
+            return false;
+        }
+        let mut unready = self.unready;
+        let is_all =
+            unready.all(self.units.len(), |index| self.is_update_over(index) && self.is_there(index));
+        self.unready = unready;
+        is_all
     }
 
-    fn is_done(&self, phase: Phase) -> bool {
-        let mut steps = self.steps.iter().zip(&self.plan.steps);
-        steps.all(|(run, step)| step.phase != phase || run.state.is_over())
-    }
-
-    /// Everything that is watched has ended.
-    pub(super) fn is_all_over(&self) -> bool {
-        self.units.iter().all(|u| {
-            u.replicas.iter().all(|r| matches!(r.life, Life::Completed | Life::Failed | Life::Skipped))
+    /// Whether nothing more becomes of a unit before ready.
+    fn is_there(&self, index: usize) -> bool {
+        // Created and not to be started (`--no-start`) is all that was asked for.
+        self.units[index].replicas.iter().zip(&self.plan.units[index].replicas).all(|(run, planned)| {
+            run.is_settled() || (planned.start.is_none() && planned.found == Found::ToStart)
         })
     }
 
+    /// Everything that is watched has ended.
+    pub(super) fn is_all_over(&mut self) -> bool {
+        let is_over = |r: &ReplicaRun| matches!(r.life, Life::Completed | Life::Failed | Life::Skipped);
+        self.running.all(self.units.len(), |index| self.units[index].replicas.iter().all(is_over))
+    }
+
     fn is_stuck(&self) -> bool {
-        let probing = self
-            .units
-            .iter()
-            .any(|u| u.outside.iter().any(Option::is_some) || u.replicas.iter().any(|r| r.life == Life::Up));
-        self.course == Course::Running && self.lanes.total() == 0 && self.agenda.next().is_none() && !probing
+        let is_probing = |u: &UnitRun| {
+            u.outside.iter().any(Option::is_some) || u.replicas.iter().any(|r| r.life == Life::Up)
+        };
+        self.course == Course::Running
+            && self.lanes.total() == 0
+            && self.agenda.next().is_none()
+            && !self.units.iter().any(is_probing)
     }
 
     /// Everything is ready: what was kept for undoing can go, or is kept for a while longer.
@@ -228,11 +237,11 @@ impl Scheduler {
             // What it waited for may have been skipped with its unit: then there is nothing to remove.
             let step = &self.plan.steps[index];
             let skipped = |s: &StepId| {
-                let state = self.steps[s.index()].state;
+                let state = self.steps[s.index()].state();
                 state.is_over() && state != StepState::Done
             };
             if step.phase == Phase::Commit && step.after.iter().any(skipped) {
-                self.steps[index].state = StepState::Skipped;
+                self.set_state(id, StepState::Skipped);
             }
             self.queue(id);
         }
@@ -272,11 +281,17 @@ impl Scheduler {
     }
 
     fn failures(&self) -> Vec<Failure> {
+        let mut because_of: BTreeMap<UnitId, Vec<UnitId>> = BTreeMap::new();
+        for (id, run) in (0u32..).map(UnitId).zip(&self.units) {
+            if let Some(because) = run.broken.as_ref().and_then(|broken| broken.because) {
+                because_of.entry(because).or_default().push(id);
+            }
+        }
         let failure = |trouble: &Trouble| Failure {
             service: trouble.unit.map(|u| self.plan.units[u.index()].service.clone()).unwrap_or_default(),
             reason: trouble.fault.reason.clone(),
             exit_code: trouble.fault.code,
-            dependents: trouble.unit.map(|u| self.dependents(u)).unwrap_or_default(),
+            dependents: trouble.unit.map(|u| self.dependents(u, &because_of)).unwrap_or_default(),
             log: Vec::new(),
             health: Vec::new(),
             timed_out: trouble.fault.timed_out,
@@ -285,29 +300,28 @@ impl Scheduler {
     }
 
     /// Units that were not started because of this one, the nearest first.
-    fn dependents(&self, root: UnitId) -> Vec<Dependent> {
+    fn dependents(&self, root: UnitId, because_of: &BTreeMap<UnitId, Vec<UnitId>>) -> Vec<Dependent> {
         let mut seen = BTreeSet::from([root]);
         let name = |id: UnitId| self.plan.units[id.index()].service.clone();
         let mut dependents = Vec::new();
         let mut level = vec![root];
         while !level.is_empty() {
-            let mut next = Vec::new();
-            for (id, run) in (0u32..).map(UnitId).zip(&self.units) {
-                let because = run.broken.as_ref().and_then(|b| b.because);
-                if let Some(because) = because.filter(|b| level.contains(b))
-                    && seen.insert(id)
-                {
-                    dependents.push(Dependent { service: name(id), because: name(because) });
-                    next.push(id);
-                }
+            let of = |because: UnitId| {
+                because_of.get(&because).into_iter().flatten().map(move |id| (*id, because))
+            };
+            let mut next: Vec<(UnitId, UnitId)> = level.drain(..).flat_map(of).collect();
+            next.sort_unstable();
+            next.retain(|(id, _)| seen.insert(*id));
+            for (id, because) in next {
+                dependents.push(Dependent { service: name(id), because: name(because) });
+                level.push(id);
             }
-            level = next;
         }
         dependents
     }
 
     fn degraded(&self) -> Vec<String> {
-        let is_degraded = |run: &super::gate::UnitRun| {
+        let is_degraded = |run: &UnitRun| {
             use crate::event::ServiceState::{Degraded, Recovering, Unhealthy};
             let is_unwell = |state| matches!(state, Degraded | Unhealthy | Recovering);
             let is_unwell = |r: &ReplicaRun| is_unwell(r.shown) || (r.was_ready && !r.is_ready());

@@ -1,9 +1,12 @@
 //! When a unit may start.
 
+use std::collections::BTreeSet;
+
 use super::{
     Owner, Scheduler,
     machine::StepState,
     replica::{Life, ReplicaRun},
+    wave::Counted,
 };
 use crate::{
     event::ServiceState,
@@ -25,8 +28,14 @@ pub(super) struct UnitRun {
     pub(super) broken: Option<Broken>,
     /// What it goes without.
     pub(super) lacks: Vec<String>,
-    /// Units that wait for it.
-    pub(super) waiters: Vec<UnitId>,
+    /// Units that wait for it, each with the place of the gate.
+    pub(super) waiters: Vec<(UnitId, usize)>,
+    /// The first gate that was closed when they were looked at. A hint alone.
+    closed: usize,
+    /// How its wave counts it.
+    pub(super) counted: Counted,
+    /// Something went wrong with it by itself.
+    pub(super) in_trouble: bool,
     /// Steps that are about it.
     pub(super) steps: Vec<StepId>,
     /// How many of its containers may fail in its update without failing it.
@@ -60,6 +69,9 @@ impl UnitRun {
             broken: None,
             lacks: Vec::new(),
             waiters: Vec::new(),
+            closed: 0,
+            counted: Counted::default(),
+            in_trouble: false,
             steps: Vec::new(),
             tolerated: unit.update.as_ref().map_or(0, |update| update.tolerated),
             batch: 0,
@@ -112,8 +124,9 @@ impl UnitRun {
 }
 
 impl Scheduler {
-    /// Opens a unit whose gates are open, and gives up one whose gates can never open.
-    pub(super) fn look_at_gates(&mut self, now: Elapsed, id: UnitId) {
+    /// Opens a unit whose gates are open, and gives up one whose gates can never open. Only gates that may have
+    /// changed can newly be broken.
+    pub(super) fn look_at_gates(&mut self, now: Elapsed, id: UnitId, changed: &BTreeSet<usize>) {
         let run = &self.units[id.index()];
         if run.open || run.broken.is_some() {
             return;
@@ -123,6 +136,17 @@ impl Scheduler {
         if self.units[id.index()].steps.iter().all(|step| plan.steps[step.index()].gate.is_none()) {
             self.units[id.index()].open = true;
             return self.queue_steps(id);
+        }
+        for place in changed {
+            let gate = &unit.gates[*place];
+            if let GateState::Broken(broken) = self.gate_state(now, id, *place, gate)
+                && gate.required
+            {
+                return self.break_unit(id, broken);
+            }
+        }
+        if self.is_closed(now, id, unit) && !self.is_wait_to_show(id) {
+            return;
         }
         let mut waits = Vec::new();
         let mut lacks = Vec::new();
@@ -142,6 +166,20 @@ impl Scheduler {
         } else {
             self.show_waiting(id, &waits);
         }
+    }
+
+    /// Whether a gate is closed: the one that was when they were last looked at, or one behind it.
+    fn is_closed(&mut self, now: Elapsed, id: UnitId, unit: &Unit) -> bool {
+        let mut place = self.units[id.index()].closed;
+        while let Some(gate) = unit.gates.get(place)
+            && !matches!(self.gate_state(now, id, place, gate), GateState::Closed(_))
+        {
+            place += 1;
+        }
+        let is_closed = place < unit.gates.len();
+        // One before it may have closed again.
+        self.units[id.index()].closed = if is_closed { place } else { 0 };
+        is_closed
     }
 
     /// What a unit waited for outside is not asked any more: its gates do not close again.
@@ -234,7 +272,7 @@ impl Scheduler {
         }
         for place in 0..self.units[id.index()].replicas.len() {
             if self.run_of(id, place).life == Life::Waiting {
-                self.run_of(id, place).life = Life::Skipped;
+                self.lose(id, place, Life::Skipped);
                 self.show(id, place, ServiceState::Skipped, &broken.why);
             }
         }
@@ -259,19 +297,19 @@ impl Scheduler {
 
     fn skip_step(&mut self, step: StepId, why: &str) {
         let is_undo = self.plan.steps[step.index()].cause == Cause::Undo;
-        if !is_undo && self.steps[step.index()].state == StepState::Blocked {
-            self.steps[step.index()].state = StepState::Skipped;
-            self.ready.remove(&step);
+        if !is_undo && self.steps[step.index()].state() == StepState::Blocked {
+            self.set_state(step, StepState::Skipped);
             self.pass_over(step, why);
         }
     }
 
     /// Whoever waits for a unit looks again.
     pub(super) fn unit_changed(&mut self, id: UnitId) {
-        let waiters = self.units[id.index()].waiters.clone();
-        self.dirty.extend(waiters);
-        if let Some(wave) = self.plan.units[id.index()].wave {
-            self.waves[wave].dirty = true;
+        for (waiter, gate) in &self.units[id.index()].waiters {
+            self.dirty.entry(*waiter).or_default().insert(*gate);
         }
+        self.dirty_waves.extend(self.plan.units[id.index()].wave);
+        self.count_again(id);
+        self.update_changed(id);
     }
 }

@@ -16,7 +16,7 @@ pub(super) enum Lane {
 }
 
 impl Lane {
-    const ALL: [Self; 4] = [Self::Starts, Self::Images, Self::Stops, Self::Calls];
+    pub(super) const ALL: [Self; 4] = [Self::Starts, Self::Images, Self::Stops, Self::Calls];
 
     /// The lane of an action.
     pub(super) fn of(action: &Action) -> Self {

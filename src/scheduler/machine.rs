@@ -1,7 +1,7 @@
 //! The machine: steps, units and waves as they go.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -9,6 +9,7 @@ use super::{
     AfterReady, ContainerChange, Effect, FailureKind, Input, Outcome, Owner, StepFailure, StepOutput,
     again::is_ending,
     agenda::{Agenda, Timer},
+    cursor::Cursor,
     finish::{Fault, Trouble},
     gate::{Broken, UnitRun},
     lane::{Lane, Lanes},
@@ -18,7 +19,10 @@ use super::{
 };
 use crate::{
     event::{CancelReason, EventKind, ServiceState, StepAction},
-    plan::{Action, Cause, ContainerRef, Done, ImageInfo, Observed, Pace, Phase, Plan, StepId, UnitId},
+    plan::{
+        Action, Cause, ContainerRef, Done, GateOn, ImageInfo, Observed, Pace, Phase, Plan, Step, StepId,
+        UnitId,
+    },
     project::Replica,
     time::Elapsed,
 };
@@ -29,14 +33,27 @@ pub struct Scheduler {
     pub(super) plan: Arc<Plan>,
     pub(super) after_ready: AfterReady,
     pub(super) steps: Vec<StepRun>,
-    /// Steps whose predecessors are done and whose gate is open.
-    pub(super) ready: BTreeSet<StepId>,
+    /// Steps that are not over, by phase.
+    open: [usize; 2],
+    /// Steps whose predecessors are done and whose gate is open, by lane.
+    ready: [BTreeSet<StepId>; Lane::ALL.len()],
     pub(super) lanes: Lanes,
     pub(super) agenda: Agenda,
     pub(super) units: Vec<UnitRun>,
+    /// Which unit a service is.
+    by_service: HashMap<String, UnitId>,
     pub(super) waves: Vec<WaveRun>,
-    /// Units whose gates are to be looked at again.
-    pub(super) dirty: BTreeSet<UnitId>,
+    /// Units that are to be looked at again, with the places of those gates that may have changed.
+    pub(super) dirty: BTreeMap<UnitId, BTreeSet<usize>>,
+    /// Waves that are to be looked at again.
+    pub(super) dirty_waves: BTreeSet<usize>,
+    /// Units with an update in which something has changed since it was looked at.
+    pub(super) dirty_updates: BTreeSet<UnitId>,
+    /// Critical units of which some replica will not become ready.
+    pub(super) lost: BTreeSet<UnitId>,
+    /// Where looking for a unit that is not ready stopped last, and for one that still runs.
+    pub(super) unready: Cursor,
+    pub(super) running: Cursor,
     /// Whose container it is, by ID.
     pub(super) containers: BTreeMap<String, (UnitId, usize)>,
     pub(super) images: BTreeMap<String, ImageInfo>,
@@ -49,6 +66,8 @@ pub struct Scheduler {
     /// Something in it makes the run roll back: how.
     pub(super) rolls_back: Option<Pace>,
     pub(super) troubles: Vec<Trouble>,
+    /// Something went wrong with the run as a whole.
+    pub(super) is_in_trouble: bool,
     pub(super) exits: Vec<(Replica, i64)>,
     pub(super) created: BTreeMap<Replica, ContainerRef>,
     pub(super) out: Vec<Effect>,
@@ -74,7 +93,7 @@ pub(super) enum Course {
 /// A step as it goes.
 #[derive(Debug, Clone)]
 pub(super) struct StepRun {
-    pub(super) state: StepState,
+    state: StepState,
     /// Predecessors that are not over.
     pub(super) waiting: usize,
     pub(super) dependents: Vec<StepId>,
@@ -82,6 +101,31 @@ pub(super) struct StepRun {
     /// How often the engine did not do it, and since when.
     pub(super) failures: u32,
     pub(super) failed_first: Option<Elapsed>,
+}
+
+impl StepRun {
+    /// The steps of a plan, before it begins.
+    fn all(plan: &Plan) -> Vec<Self> {
+        let mut dependents: Vec<Vec<StepId>> = vec![Vec::new(); plan.steps.len()];
+        for (id, step) in (0u32..).zip(&plan.steps) {
+            for before in &step.after {
+                dependents[before.index()].push(StepId(id));
+            }
+        }
+        let run = |(step, dependents): (&Step, Vec<StepId>)| Self {
+            state: StepState::Blocked,
+            waiting: step.after.len(),
+            dependents,
+            began: Elapsed::ZERO,
+            failures: 0,
+            failed_first: None,
+        };
+        plan.steps.iter().zip(dependents).map(run).collect()
+    }
+
+    pub(super) fn state(&self) -> StepState {
+        self.state
+    }
 }
 
 /// The life of a step.
@@ -114,47 +158,46 @@ impl StepState {
 impl Scheduler {
     /// A run of `plan`. What was observed gives what images are known of.
     pub fn new(plan: Arc<Plan>, observed: &Observed, after_ready: AfterReady) -> Self {
-        let mut dependents: Vec<Vec<StepId>> = vec![Vec::new(); plan.steps.len()];
-        for (id, step) in (0u32..).zip(&plan.steps) {
-            for before in &step.after {
-                dependents[before.index()].push(StepId(id));
-            }
-        }
-        let steps = plan.steps.iter().zip(dependents);
-        let steps = steps.map(|(step, dependents)| StepRun {
-            state: StepState::Blocked,
-            waiting: step.after.len(),
-            dependents,
-            began: Elapsed::ZERO,
-            failures: 0,
-            failed_first: None,
-        });
+        let steps = StepRun::all(&plan);
+        let mut open = [0; 2];
         let mut units: Vec<UnitRun> = plan.units.iter().map(UnitRun::new).collect();
-        for (id, unit) in (0u32..).zip(&plan.units) {
-            for on in unit.gates.iter().filter_map(|g| g.on.unit()) {
-                units[on.index()].waiters.push(UnitId(id));
-            }
-        }
         for (id, step) in (0u32..).zip(&plan.steps) {
+            open[step.phase as usize] += 1;
             if let Some(unit) = step.unit {
                 units[unit.index()].steps.push(StepId(id));
             }
         }
+        let mut waves: Vec<WaveRun> = plan.waves.iter().map(|wave| WaveRun::new(wave, &plan)).collect();
         let mut containers = BTreeMap::new();
-        for (id, unit) in (0u32..).zip(&plan.units) {
+        for (id, unit) in (0u32..).map(UnitId).zip(&plan.units) {
+            for (place, gate) in unit.gates.iter().enumerate() {
+                if let GateOn::Wave(wave) = gate.on {
+                    waves[wave].waiters.push((id, place));
+                } else if let Some(on) = gate.on.unit() {
+                    units[on.index()].waiters.push((id, place));
+                }
+            }
             for (place, replica) in unit.replicas.iter().enumerate() {
                 if let Some(existing) = &replica.existing {
-                    containers.insert(existing.id.clone(), (UnitId(id), place));
+                    containers.insert(existing.id.clone(), (id, place));
                 }
             }
         }
+        let by_service = (0u32..).zip(&plan.units).map(|(id, unit)| (unit.service.clone(), UnitId(id)));
         Self {
-            steps: steps.collect(),
-            ready: BTreeSet::new(),
+            steps,
+            open,
+            ready: Default::default(),
             lanes: Lanes::new(&plan.limits),
             agenda: Agenda::default(),
-            waves: plan.waves.iter().map(|_| WaveRun::default()).collect(),
-            dirty: BTreeSet::new(),
+            by_service: by_service.collect(),
+            waves,
+            dirty: BTreeMap::new(),
+            dirty_waves: BTreeSet::new(),
+            dirty_updates: BTreeSet::new(),
+            lost: BTreeSet::new(),
+            unready: Cursor::default(),
+            running: Cursor::default(),
             units,
             containers,
             images: observed.images.clone(),
@@ -164,6 +207,7 @@ impl Scheduler {
             window: None,
             rolls_back: None,
             troubles: Vec::new(),
+            is_in_trouble: false,
             exits: Vec::new(),
             created: BTreeMap::new(),
             out: Vec::new(),
@@ -225,10 +269,9 @@ impl Scheduler {
 
     /// The container of a replica, once there is one.
     pub fn container(&self, replica: &Replica) -> Option<&ContainerRef> {
-        let (unit, run) =
-            self.plan.units.iter().zip(&self.units).find(|(unit, _)| unit.service == replica.service)?;
-        let place = unit.replicas.iter().position(|r| r.number == replica.number)?;
-        run.replicas[place].container.as_ref()
+        let unit = self.unit_of(&replica.service)?;
+        let place = self.find_place(unit, replica)?;
+        self.units[unit.index()].replicas[place].container.as_ref()
     }
 
     /// Whose container an ID is.
@@ -243,8 +286,8 @@ impl Scheduler {
 
     /// IDs of a service's containers.
     pub fn containers_of(&self, service: &str) -> Vec<String> {
-        let found = self.plan.units.iter().position(|u| u.service == service);
-        let replicas = found.map(|n| self.units[n].replicas.iter()).into_iter().flatten();
+        let found = self.unit_of(service);
+        let replicas = found.map(|unit| self.units[unit.index()].replicas.iter()).into_iter().flatten();
         replicas.filter_map(|r| r.container.as_ref().map(|c| c.id.clone())).collect()
     }
 
@@ -282,11 +325,15 @@ impl Scheduler {
     fn begin(&mut self, now: Elapsed) {
         self.course = Course::Running;
         self.agenda.set(Timer::Run, self.plan.limits.timeout.map(|t| now + t));
-        self.dirty = (0u32..).zip(&self.units).map(|(n, _)| UnitId(n)).collect();
+        let units: Vec<UnitId> = (0u32..).map(UnitId).take(self.units.len()).collect();
+        let gates = |id: &UnitId| (*id, (0..self.plan.units[id.index()].gates.len()).collect());
+        self.dirty = units.iter().map(gates).collect();
+        self.dirty_waves = (0..self.waves.len()).take(1).collect();
         for index in 0..self.steps.len() {
             self.queue(StepId(u32::try_from(index).expect("fewer than 2^32 steps")));
         }
-        for unit in self.dirty.clone() {
+        for unit in units {
+            self.update_changed(unit);
             self.begin_found(now, unit);
         }
     }
@@ -304,8 +351,27 @@ impl Scheduler {
         };
         let open = step.gate.is_none_or(|unit| self.units[unit.index()].open);
         if in_phase && open && self.is_awaited(step) && run.waiting == 0 && run.state == StepState::Blocked {
-            self.ready.insert(id);
+            self.ready[Lane::of(&step.action) as usize].insert(id);
         }
+    }
+
+    /// What becomes of a step.
+    pub(super) fn set_state(&mut self, id: StepId, state: StepState) {
+        let (run, step) = (&mut self.steps[id.index()], &self.plan.steps[id.index()]);
+        let open = &mut self.open[step.phase as usize];
+        *open = *open + usize::from(run.state.is_over()) - usize::from(state.is_over());
+        run.state = state;
+        if state != StepState::Blocked {
+            self.ready[Lane::of(&step.action) as usize].remove(&id);
+        }
+        if let Some(unit) = step.unit {
+            self.update_changed(unit);
+        }
+    }
+
+    /// Whether all steps of a phase are over.
+    pub(super) fn is_done(&self, phase: Phase) -> bool {
+        self.open[phase as usize] == 0
     }
 
     /// Performs what may be performed, as far as there is room.
@@ -314,17 +380,11 @@ impl Scheduler {
         if self.cancel.is_some() || self.is_to_end() {
             return;
         }
-        let candidates: Vec<StepId> = self.ready.iter().copied().collect();
-        for id in candidates {
-            let plan = Arc::clone(&self.plan);
+        let plan = Arc::clone(&self.plan);
+        while let Some((id, lane)) = self.next_step() {
             let step = &plan.steps[id.index()];
-            let lane = Lane::of(&step.action);
-            if !self.lanes.has_room(lane) {
-                continue;
-            }
-            self.ready.remove(&id);
             self.lanes.enter(lane);
-            self.steps[id.index()].state = StepState::Running;
+            self.set_state(id, StepState::Running);
             self.steps[id.index()].began = now;
             self.announce(EventKind::StepStarted {
                 step: id.0,
@@ -336,6 +396,14 @@ impl Scheduler {
         }
     }
 
+    /// The first step in the plan's order for which there is room.
+    fn next_step(&self) -> Option<(StepId, Lane)> {
+        let with_room = Lane::ALL.into_iter().filter(|lane| self.lanes.has_room(*lane));
+        with_room
+            .filter_map(|lane| Some((*self.ready[lane as usize].first()?, lane)))
+            .min_by_key(|(id, _)| *id)
+    }
+
     fn step_finished(&mut self, now: Elapsed, id: StepId, result: Result<StepOutput, StepFailure>) {
         let plan = Arc::clone(&self.plan);
         let step = &plan.steps[id.index()];
@@ -344,16 +412,17 @@ impl Scheduler {
         let action = StepAction::from(&step.action);
         match result {
             Ok(output) => {
-                self.steps[id.index()].state = StepState::Done;
+                self.set_state(id, StepState::Done);
                 self.announce(EventKind::StepDone { step: id.0, action, took });
                 self.take_output(now, &step.action, output);
                 self.release(id);
             }
             Err(failure) => {
-                self.steps[id.index()].state = match failure.kind {
+                let state = match failure.kind {
                     FailureKind::Refused => StepState::Failed,
                     FailureKind::Failed | FailureKind::NotAsked | FailureKind::NoAnswer => StepState::Unknown,
                 };
+                self.set_state(id, state);
                 self.announce(EventKind::StepFailed { step: id.0, action, error: failure.message.clone() });
                 if !self.ask_again(now, id, &failure) {
                     self.step_failed(now, id, &failure.message);
@@ -502,8 +571,8 @@ impl Scheduler {
 
     /// Looks at what has changed until nothing changes any more, then performs what may be performed.
     fn settle(&mut self, now: Elapsed) {
-        while let Some(unit) = self.dirty.pop_first() {
-            self.look_at_gates(now, unit);
+        while let Some((unit, changed)) = self.dirty.pop_first() {
+            self.look_at_gates(now, unit, &changed);
             self.look_at_waves(now);
         }
         self.look_at_waves(now);
@@ -537,6 +606,11 @@ impl Scheduler {
             self.cancel = Some(reason);
             self.announce(EventKind::CancelRequested { reason });
         }
+    }
+
+    /// Which unit a service is.
+    pub(super) fn unit_of(&self, service: &str) -> Option<UnitId> {
+        self.by_service.get(service).copied()
     }
 
     /// The place of a replica that the unit has.

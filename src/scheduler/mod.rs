@@ -24,6 +24,7 @@
 mod again;
 mod agenda;
 mod checks;
+mod cursor;
 mod finish;
 mod gate;
 mod input;

@@ -180,13 +180,12 @@ impl Scheduler {
     }
 
     pub(super) fn container_created(&mut self, replica: &Replica, container: ContainerRef) {
-        let Some(index) = self.plan.units.iter().position(|u| u.service == replica.service) else { return };
-        let unit = UnitId(u32::try_from(index).expect("fewer than 2^32 units"));
+        let Some(unit) = self.unit_of(&replica.service) else { return };
         let place = self.place(unit, replica);
         self.containers.insert(container.id.clone(), (unit, place));
         self.run_of(unit, place).container = Some(container);
         self.show(unit, place, ServiceState::Created, "");
-        self.dirty.insert(unit);
+        self.dirty.entry(unit).or_default();
     }
 
     /// Its process runs: from now on it is watched.
@@ -447,7 +446,7 @@ impl Scheduler {
             return self.restart(id, place);
         };
         self.run_of(id, place).life = Life::Waiting;
-        self.steps[step.index()].state = StepState::Blocked;
+        self.set_state(step, StepState::Blocked);
         self.queue(step);
     }
 
@@ -483,14 +482,22 @@ impl Scheduler {
         }
     }
 
+    /// It will not become ready: it has failed, or is not started.
+    pub(super) fn lose(&mut self, id: UnitId, place: usize, life: Life) {
+        self.run_of(id, place).life = life;
+        if self.plan.units[id.index()].critical {
+            self.lost.insert(id);
+        }
+    }
+
     /// It will not become ready.
     pub(super) fn fail(&mut self, id: UnitId, place: usize, fault: Fault) {
         let run = self.run_of(id, place);
         if matches!(run.life, Life::Failed | Life::Skipped) {
             return;
         }
-        run.life = Life::Failed;
         run.give_up_checks();
+        self.lose(id, place, Life::Failed);
         self.agenda.set(Self::owner_timer(Owner::Replica(id, place)), None);
         self.show(id, place, ServiceState::Failed, &fault.reason);
         self.skip_steps(id, place, &fault.reason);

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Owner, Scheduler, replica::Life};
+use super::{
+    Owner, Scheduler,
+    replica::{Life, ReplicaRun},
+};
 use crate::{
     event::{BreakerState, EventKind, ServiceState, StageStatus},
     health::{Breaker, ProbeId},
@@ -15,11 +18,15 @@ impl Scheduler {
     pub(super) fn show_waiting(&mut self, id: UnitId, waits: &[String]) {
         let cause = format!("waits for {}", waits.join(", "));
         for place in 0..self.units[id.index()].replicas.len() {
-            let shown = self.run_of(id, place).shown;
-            if matches!(shown, ServiceState::Pending | ServiceState::Created) {
+            if is_unexplained(&self.units[id.index()].replicas[place]) {
                 self.show(id, place, ServiceState::Blocked, &cause);
             }
         }
+    }
+
+    /// Whether nobody was told yet what a unit waits for.
+    pub(super) fn is_wait_to_show(&self, id: UnitId) -> bool {
+        self.units[id.index()].replicas.iter().any(is_unexplained)
     }
 
     pub(super) fn show_step_started(&mut self, id: StepId, action: &Action, cause: &Cause) {
@@ -90,8 +97,7 @@ impl Scheduler {
     pub(super) fn show_step_done(&mut self, now: Elapsed, action: &Action) {
         let (replica, state, container) = match action {
             Action::StartContainer { replica, existing, .. } => {
-                let unit = self.plan.units.iter().position(|u| u.service == replica.service);
-                let unit = unit.map(|index| UnitId(u32::try_from(index).expect("fewer than 2^32 units")));
+                let unit = self.unit_of(&replica.service);
                 // A unit may stand for other containers of the service alone: for the one of a `run`.
                 if let Some((unit, place)) =
                     unit.and_then(|unit| Some((unit, self.find_place(unit, replica)?)))
@@ -135,6 +141,8 @@ impl Scheduler {
         }
         run.shown = state;
         let container = run.container.as_ref().map(|c| c.id.clone());
+        self.count_again(id);
+        self.update_changed(id);
         self.announce(EventKind::Service { replica, state, cause: cause.to_owned(), container });
     }
 
@@ -191,4 +199,9 @@ impl Scheduler {
             self.announce(EventKind::Breaker { replica, check, breaker: state, open_for, cause });
         }
     }
+}
+
+/// Whether it is not known yet that it waits for something.
+fn is_unexplained(run: &ReplicaRun) -> bool {
+    matches!(run.shown, ServiceState::Pending | ServiceState::Created)
 }

@@ -1,6 +1,8 @@
 //! A unit's update: its containers are replaced a few at a time, and a new one takes an old one's place when it is
 //! ready.
 
+use std::ops::Bound;
+
 use super::{
     Scheduler,
     agenda::Timer,
@@ -36,20 +38,20 @@ impl Scheduler {
         if self.course != Course::Running {
             return;
         }
-        for id in (0u32..).map(UnitId).take(self.units.len()) {
-            let plan = std::sync::Arc::clone(&self.plan);
-            if plan.units[id.index()].update.is_none() && !self.has_successors(id) {
-                continue;
-            }
+        let mut next = self.dirty_updates.first().copied();
+        while let Some(id) = next {
+            self.dirty_updates.remove(&id);
             self.queue_steps(id);
             self.look_at_batch(now, id);
+            next = self.dirty_updates.range((Bound::Excluded(id), Bound::Unbounded)).next().copied();
         }
     }
 
-    /// Whether containers of a unit start beside those whose place they take.
-    fn has_successors(&self, id: UnitId) -> bool {
-        let steps = &self.units[id.index()].steps;
-        steps.iter().any(|step| self.plan.steps[step.index()].awaits.is_some())
+    /// Something of a unit's containers or steps is another than before: its update may go on.
+    pub(super) fn update_changed(&mut self, id: UnitId) {
+        if self.plan.units[id.index()].update.is_some() {
+            self.dirty_updates.insert(id);
+        }
     }
 
     fn look_at_batch(&mut self, now: Elapsed, id: UnitId) {
@@ -84,13 +86,14 @@ impl Scheduler {
             && run.steps.iter().all(|step| {
                 let planned = &self.plan.steps[step.index()];
                 let is_its = planned.action.replica().is_some_and(|replica| replica.number == number);
-                !is_its || planned.phase == Phase::Commit || self.steps[step.index()].state.is_over()
+                !is_its || planned.phase == Phase::Commit || self.steps[step.index()].state().is_over()
             })
     }
 
     /// The next batch is due.
     pub(super) fn batch_is_over(&mut self, id: UnitId) {
         self.units[id.index()].batch += 1;
+        self.update_changed(id);
         self.queue_steps(id);
     }
 
@@ -100,7 +103,7 @@ impl Scheduler {
         for place in 0..self.units[id.index()].replicas.len() {
             let is_untouched = |run: &ReplicaRun| run.life == Life::Waiting;
             if is_untouched(&self.units[id.index()].replicas[place]) && self.has_not_begun(id, place) {
-                self.run_of(id, place).life = Life::Skipped;
+                self.lose(id, place, Life::Skipped);
                 self.show(id, place, ServiceState::Skipped, "the update of its service failed");
                 self.skip_steps(id, place, "the update of its service failed");
             }
@@ -116,19 +119,18 @@ impl Scheduler {
             let planned = &self.plan.steps[step.index()];
             let is_its = planned.action.replica().and_then(|r| self.find_place(id, r)) == Some(place);
             let waits = matches!(planned.awaits, Some(Awaits::Batch(_)));
-            !is_its || !waits || self.steps[step.index()].state == StepState::Blocked
+            !is_its || !waits || self.steps[step.index()].state() == StepState::Blocked
         })
     }
 
-    pub(super) fn are_updates_over(&self) -> bool {
-        let mut units = self.plan.units.iter().zip(&self.units);
-        units.all(|(unit, run)| unit.update.as_ref().is_none_or(|update| run.batch >= update.batches.len()))
+    pub(super) fn is_update_over(&self, index: usize) -> bool {
+        let update = self.plan.units[index].update.as_ref();
+        update.is_none_or(|update| self.units[index].batch >= update.batches.len())
     }
 
     /// A new container answers to its service's names, from another address than before: its checks begin again.
     pub(super) fn names_taken(&mut self, now: Elapsed, replica: &Replica) {
-        let Some(index) = self.plan.units.iter().position(|u| u.service == replica.service) else { return };
-        let unit = UnitId(u32::try_from(index).expect("fewer than 2^32 units"));
+        let Some(unit) = self.unit_of(&replica.service) else { return };
         let Some(place) = self.find_place(unit, replica) else { return };
         if self.run_of(unit, place).is_ready() && self.run_of(unit, place).life == Life::Up {
             self.come_up(now, unit, place);

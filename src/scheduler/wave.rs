@@ -1,10 +1,16 @@
 //! When a wave opens, is ready, or fails.
 
+use std::collections::BTreeSet;
+
 use super::{Scheduler, agenda::Timer};
-use crate::{event::EventKind, plan::UnitId, time::Elapsed};
+use crate::{
+    event::EventKind,
+    plan::{Plan, UnitId, Wave},
+    time::Elapsed,
+};
 
 /// A wave as it goes.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct WaveRun {
     pub(super) opened: bool,
     pub(super) ready: bool,
@@ -12,26 +18,65 @@ pub(super) struct WaveRun {
     pub(super) failed: Option<String>,
     /// The unit that failed it.
     pub(super) failed_by: Option<UnitId>,
-    /// Something in it changed since it was looked at.
-    pub(super) dirty: bool,
+    /// Units that wait for it, each with the place of the gate.
+    pub(super) waiters: Vec<(UnitId, usize)>,
+    /// Its critical units.
+    critical: usize,
+    /// Those of them that are ready.
+    ready_units: usize,
+    /// Those of them that have failed.
+    failed_units: usize,
+    /// Units of it, critical or not, that are settled.
+    settled_units: usize,
+    /// Units of it that are to be counted again.
+    uncounted: BTreeSet<UnitId>,
+}
+
+/// How a wave counts one of its units.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counted {
+    ready: bool,
+    failed: bool,
+    settled: bool,
+}
+
+impl WaveRun {
+    pub(super) fn new(wave: &Wave, plan: &Plan) -> Self {
+        Self {
+            opened: false,
+            ready: false,
+            failed: None,
+            failed_by: None,
+            waiters: Vec::new(),
+            critical: wave.units.iter().filter(|u| plan.units[u.index()].critical).count(),
+            ready_units: 0,
+            failed_units: 0,
+            settled_units: 0,
+            uncounted: wave.units.iter().copied().collect(),
+        }
+    }
+
+    fn count(&mut self, counted: Counted, is_critical: bool, by: impl Fn(usize, bool) -> usize) {
+        self.settled_units = by(self.settled_units, counted.settled);
+        if is_critical {
+            self.ready_units = by(self.ready_units, counted.ready);
+            self.failed_units = by(self.failed_units, counted.failed);
+        }
+    }
 }
 
 impl Scheduler {
     /// Opens, passes and fails waves, in order.
     pub(super) fn look_at_waves(&mut self, now: Elapsed) {
-        for wave in 0..self.waves.len() {
+        while let Some(wave) = self.dirty_waves.pop_first() {
             let before_ready = wave == 0 || self.waves[wave - 1].ready;
             if !self.waves[wave].opened && before_ready {
                 self.waves[wave].opened = true;
-                self.waves[wave].dirty = true;
                 let name = self.plan.waves[wave].name.clone();
                 self.announce(EventKind::WaveOpened { wave: name });
                 self.agenda.set(Timer::Wave(wave), self.plan.waves[wave].timeout.map(|t| now + t));
             }
-            if self.waves[wave].dirty {
-                self.waves[wave].dirty = false;
-                self.look_at_wave(wave);
-            }
+            self.look_at_wave(wave);
         }
     }
 
@@ -39,24 +84,42 @@ impl Scheduler {
         if self.waves[wave].ready || self.waves[wave].failed.is_some() {
             return;
         }
-        let critical: Vec<UnitId> = self.critical_units(wave);
-        let ready = critical.iter().filter(|u| self.units[u.index()].is_ready()).count();
-        let failed: Vec<UnitId> =
-            critical.iter().copied().filter(|u| self.units[u.index()].is_failed()).collect();
-        let needed = self.plan.waves[wave].ready_when.needed(critical.len());
+        self.count_units(wave);
+        let run = &self.waves[wave];
+        let needed = self.plan.waves[wave].ready_when.needed(run.critical);
         // Where nothing in it is critical, a wave is over when all of it is settled.
-        let settled = self.plan.waves[wave].units.iter().all(|u| self.units[u.index()].is_settled());
-        let passed = self.waves[wave].opened && ready >= needed && (!critical.is_empty() || settled);
+        let settled = run.settled_units == self.plan.waves[wave].units.len();
+        let passed = run.opened && run.ready_units >= needed && (run.critical > 0 || settled);
         let name = self.plan.waves[wave].name.clone();
         if passed {
             self.waves[wave].ready = true;
             self.agenda.set(Timer::Wave(wave), None);
             self.announce(EventKind::WaveReady { wave: name });
             self.wave_changed(wave);
-        } else if critical.len() - failed.len() < needed {
+            self.dirty_waves.extend(Some(wave + 1).filter(|next| *next < self.waves.len()));
+        } else if run.critical - run.failed_units < needed {
+            let mut failed = self.critical_units(wave);
+            failed.retain(|u| self.units[u.index()].is_failed());
             let names: Vec<String> =
                 failed.iter().map(|u| format!("`{}`", self.plan.units[u.index()].service)).collect();
             self.fail_wave(wave, format!("{} failed", names.join(", ")), failed.first().copied());
+        }
+    }
+
+    /// A unit may be another than its wave counts it.
+    pub(super) fn count_again(&mut self, id: UnitId) {
+        if let Some(wave) = self.plan.units[id.index()].wave {
+            self.waves[wave].uncounted.insert(id);
+        }
+    }
+
+    fn count_units(&mut self, wave: usize) {
+        for id in std::mem::take(&mut self.waves[wave].uncounted) {
+            let (run, is_critical) = (&mut self.units[id.index()], self.plan.units[id.index()].critical);
+            let now = Counted { ready: run.is_ready(), failed: run.is_failed(), settled: run.is_settled() };
+            let before = std::mem::replace(&mut run.counted, now);
+            self.waves[wave].count(before, is_critical, |sum, one| sum - usize::from(one));
+            self.waves[wave].count(now, is_critical, |sum, one| sum + usize::from(one));
         }
     }
 
@@ -71,12 +134,12 @@ impl Scheduler {
 
     /// Whoever waits for a wave looks again.
     fn wave_changed(&mut self, wave: usize) {
-        if let Some(next) = self.plan.waves.get(wave + 1) {
-            self.dirty.extend(next.units.iter().copied());
+        for (waiter, gate) in &self.waves[wave].waiters {
+            self.dirty.entry(*waiter).or_default().insert(*gate);
         }
     }
 
-    pub(super) fn critical_units(&self, wave: usize) -> Vec<UnitId> {
+    fn critical_units(&self, wave: usize) -> Vec<UnitId> {
         let units = &self.plan.waves[wave].units;
         units.iter().copied().filter(|u| self.plan.units[u.index()].critical).collect()
     }

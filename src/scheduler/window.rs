@@ -30,7 +30,9 @@ pub(super) struct WindowRun {
     opened: Elapsed,
     /// Its time is over.
     is_over: bool,
-    /// Results of health checks in it, and failures among them; by unit.
+    /// Results of health checks in it, and failures among them.
+    total: (u32, u32),
+    /// The same by unit.
     results: BTreeMap<UnitId, (u32, u32)>,
     /// Containers that exited in it and that the engine started again.
     exited: BTreeSet<(UnitId, usize)>,
@@ -45,7 +47,7 @@ impl Scheduler {
         }
         self.course = Course::Window;
         let (results, exited) = (BTreeMap::new(), BTreeSet::new());
-        self.window = Some(WindowRun { opened: now, is_over: false, results, exited });
+        self.window = Some(WindowRun { opened: now, is_over: false, total: (0, 0), results, exited });
         self.agenda.set(Timer::Window, Some(now + length));
         let kept = self.plan.kept();
         self.announce(EventKind::WindowOpened { length, kept });
@@ -57,7 +59,7 @@ impl Scheduler {
         self.steps
             .iter()
             .zip(&self.plan.steps)
-            .any(|(run, step)| step.action.changes_what_runs() && run.state == StepState::Done)
+            .any(|(run, step)| step.action.changes_what_runs() && run.state() == StepState::Done)
     }
 
     /// Whether single results matter, rather than only what they make of a service.
@@ -91,9 +93,10 @@ impl Scheduler {
     /// Takes a result of a check that goes on after ready, and looks at what it makes of the conditions.
     pub(super) fn count_in_window(&mut self, now: Elapsed, id: UnitId, result: &ProbeResult) {
         let Some(window) = self.window.as_mut().filter(|_| self.cancel.is_none()) else { return };
-        let (results, failed) = window.results.entry(id).or_default();
-        *results += 1;
-        *failed += u32::from(result.status() == Status::Unhealthy);
+        let failed = u32::from(result.status() == Status::Unhealthy);
+        for of in [&mut window.total, window.results.entry(id).or_default()] {
+            *of = (of.0 + 1, of.1 + failed);
+        }
         let plan = Arc::clone(&self.plan);
         for condition in plan.window.iter().flat_map(|window| &window.conditions) {
             let (unit, why) = match condition.condition {
@@ -112,8 +115,8 @@ impl Scheduler {
 
     /// What is said where more than this percentage of the results so far are failures.
     fn too_many_failures(&self, most: f64) -> Option<String> {
-        let by_unit = &self.window.as_ref()?.results;
-        let (results, failed) = by_unit.values().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        let WindowRun { total: (results, failed), results: by_unit, .. } = self.window.as_ref()?;
+        let (results, failed) = (*results, *failed);
         let share = f64::from(failed) / f64::from(results) * 100.0;
         if results < ENOUGH.0 || failed < ENOUGH.1 || !is_more(share, most) {
             return None;
@@ -170,7 +173,7 @@ impl Scheduler {
     }
 
     /// Whether nothing more is to be waited for: also a container that is started again is waited for.
-    pub(super) fn is_window_decided(&self) -> bool {
+    pub(super) fn is_window_decided(&mut self) -> bool {
         let is_over = self.window.as_ref().is_some_and(|window| window.is_over);
         (is_over || self.is_all_over()) && self.lanes.total() == 0
     }
