@@ -2,13 +2,18 @@
 //!
 //! All of them work from containers alone, so that a project can be ended without its files.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::Duration,
+};
 
 use indexmap::IndexMap;
 
 use super::{
     Action, Cause, Container, ContainerRef, ContainerState, Found, Limits, Observed, Phase, Place, Plan,
-    ProviderVerb, Step, StepId, UnitReplica, graph, place, unit,
+    ProviderVerb, Step, StepId, UnitReplica, graph, place,
+    unit::{self, Lineup},
+    up::by_service,
 };
 use crate::project::{Project, Replica};
 
@@ -94,14 +99,16 @@ pub fn restart(project: &Project, observed: &Observed, options: &EndOptions) -> 
 
 /// What a restart of these services restarts: them, and all whose `depends_on` has `restart: true` for one of these.
 pub fn restarted_with(project: &Project, services: &[String]) -> Vec<String> {
-    let mut restarted = services.to_vec();
-    let mut next = 0;
-    while let Some(on) = restarted.get(next).cloned() {
-        for (name, service) in &project.services {
-            if service.depends_on.get(&on).is_some_and(|d| d.restart) && !restarted.contains(name) {
-                restarted.push(name.clone());
-            }
+    let mut restart_with: HashMap<&str, Vec<&String>> = HashMap::new();
+    for (name, service) in &project.services {
+        for (on, _) in service.depends_on.iter().filter(|(_, dependency)| dependency.restart) {
+            restart_with.entry(on).or_default().push(name);
         }
+    }
+    let mut known: HashSet<&str> = services.iter().map(String::as_str).collect();
+    let (mut restarted, mut next) = (services.to_vec(), 0);
+    while let Some(more) = restarted.get(next).map(|on| restart_with.remove(on.as_str())) {
+        restarted.extend(more.into_iter().flatten().filter(|name| known.insert(name)).cloned());
         next += 1;
     }
     restarted
@@ -111,17 +118,20 @@ fn starting(project: &Project, observed: &Observed, options: &EndOptions, stop_f
     let mut ending = Ending::of_services(project, observed, options);
     let stops = if stop_first { ending.stop_all() } else { BTreeMap::new() };
     let order = graph::dependency_order(project).unwrap_or_default();
-    let chosen = |name: &String| options.services.is_empty() || options.services.contains(name);
-    let ids = unit::number(&order);
+    let chosen: HashSet<&String> = options.services.iter().collect();
+    let chosen = |name: &String| chosen.is_empty() || chosen.contains(name);
+    let lineup = Lineup::new(project, &order);
+    let there = ending.containers.clone();
+    let there = by_service(&there);
     let mut units = Vec::new();
     for name in &order {
         let service = &project.services[name.as_str()];
-        let containers = startable(&ending.containers, name);
+        let containers = there.get(name.as_str()).map(|of_it| startable(of_it)).unwrap_or_default();
         if containers.is_empty() && chosen(name) {
             ending.warnings.push(format!("service `{name}` has no container to start"));
         }
         let mut replicas = Vec::new();
-        for container in &containers {
+        for container in containers {
             let runs = is_up(container.state) && !stop_first;
             let existing = ContainerRef::from(container);
             let replica = Replica { service: name.clone(), number: container.number() };
@@ -132,26 +142,23 @@ fn starting(project: &Project, observed: &Observed, options: &EndOptions, stop_f
                     name: container.name.clone(),
                     existing: Some(existing.clone()),
                 };
-                ending.gated(action, after, ids[name.as_str()])
+                ending.gated(action, after, lineup.ids[name.as_str()])
             });
             let found = if start.is_some() { Found::ToStart } else { Found::Running };
             if start.is_some() || runs {
                 replicas.push(UnitReplica { number: replica.number, start, existing: Some(existing), found });
             }
         }
-        units.push(unit::unit(project, service, &ids, replicas));
+        units.push(lineup.unit(service, replicas));
     }
-    let waves = unit::waves(project, &ids);
+    let waves = lineup.waves();
     Plan { units, waves, limits: unit::limits(project, options.cores), ..ending.plan() }
 }
 
 /// One container for each number: where an interrupted update left more, the one with the final name.
-fn startable(containers: &[Container], service: &str) -> Vec<Container> {
-    let mut of_it: Vec<Container> = containers
-        .iter()
-        .filter(|c| c.service() == Some(service) && !c.is_oneoff() && place(c) != Place::Successor)
-        .cloned()
-        .collect();
+fn startable<'a>(of_service: &[&'a Container]) -> Vec<&'a Container> {
+    let is_one = |c: &&Container| !c.is_oneoff() && place(c) != Place::Successor;
+    let mut of_it: Vec<&Container> = of_service.iter().copied().filter(is_one).collect();
     of_it.sort_by_key(|c| (c.number(), place(c) == Place::Previous));
     of_it.dedup_by_key(|c| c.number());
     of_it
@@ -169,14 +176,15 @@ struct Ending<'a> {
 
 impl<'a> Ending<'a> {
     fn new(project: &'a Project, observed: &'a Observed, options: &'a EndOptions) -> Self {
+        let named: HashSet<&str> = options.services.iter().map(String::as_str).collect();
         let chosen = |c: &&Container| {
-            let service = c.service().unwrap_or_default().to_owned();
-            if !options.services.is_empty() {
-                return options.services.contains(&service);
+            let service = c.service().unwrap_or_default();
+            if !named.is_empty() {
+                return named.contains(service);
             }
             // `run` makes containers of services that no active profile brings.
-            let disabled = project.disabled_services.contains_key(&service);
-            project.services.contains_key(&service) || if disabled { c.is_oneoff() } else { options.orphans }
+            let disabled = project.disabled_services.contains_key(service);
+            project.services.contains_key(service) || if disabled { c.is_oneoff() } else { options.orphans }
         };
         let containers = observed.containers.iter().filter(chosen).cloned().collect();
         Self { project, observed, options, containers, steps: Vec::new(), warnings: Vec::new() }
@@ -230,6 +238,8 @@ impl<'a> Ending<'a> {
     fn stop_all(&mut self) -> BTreeMap<String, StepId> {
         let edges = dependents_first(self.project, &self.containers);
         let order = graph::order(&edges).unwrap_or_else(|_| edges.keys().cloned().collect());
+        let running = self.running();
+        let running = by_service(&running);
         let mut of_service: IndexMap<String, Vec<StepId>> = IndexMap::new();
         let mut of_container = BTreeMap::new();
         for service in order {
@@ -237,16 +247,15 @@ impl<'a> Ending<'a> {
             let mut after: Vec<StepId> = edges[&service].iter().flat_map(|d| of_service[d].clone()).collect();
             after.sort_unstable();
             after.dedup();
-            let of_it = |c: &Container| c.service() == Some(&service);
             let mut steps = Vec::new();
-            for container in self.running().into_iter().filter(of_it) {
+            for container in running.get(service.as_str()).into_iter().flatten().copied() {
                 let action = Action::StopContainer {
-                    replica: replica(&container),
-                    container: (&container).into(),
+                    replica: replica(container),
+                    container: container.into(),
                     grace: self.options.grace,
                 };
                 let step = self.step(action, after.clone());
-                of_container.insert(container.id, step);
+                of_container.insert(container.id.clone(), step);
                 steps.push(step);
             }
             of_service.insert(service, if steps.is_empty() { after } else { steps });
@@ -267,9 +276,9 @@ impl<'a> Ending<'a> {
     /// Has providers end what they provide: once no container is left that may use it, dependents first.
     fn providers(&mut self, verb: ProviderVerb, after: &[StepId]) {
         let order = graph::dependency_order(self.project).unwrap_or_default();
-        let chosen = |name: &String| self.options.services.is_empty() || self.options.services.contains(name);
+        let chosen: HashSet<&String> = self.options.services.iter().collect();
         let mut after = after.to_vec();
-        for service in order.into_iter().rev().filter(chosen) {
+        for service in order.into_iter().rev().filter(|name| chosen.is_empty() || chosen.contains(name)) {
             if let Some(provider) = &self.project.services[service.as_str()].provider {
                 let provider = provider.r#type.clone();
                 after = vec![self.step(Action::CallProvider { service, provider, verb }, after)];
@@ -297,10 +306,9 @@ impl<'a> Ending<'a> {
             volume.labels.get("com.docker.compose.project") == Some(&self.project.name)
         };
         let names: Vec<String> = self.observed.volumes.keys().filter(ours).cloned().collect();
-        let in_file = |name: &String| {
-            self.project.volumes.is_empty()
-                || self.project.volumes.values().any(|v| v.name == *name && !v.external)
-        };
+        let in_files = self.project.volumes.values().filter(|v| !v.external);
+        let in_files: HashSet<&String> = in_files.map(|v| &v.name).collect();
+        let in_file = |name: &String| self.project.volumes.is_empty() || in_files.contains(name);
         let names: Vec<String> = names.into_iter().filter(|n| in_file(n) || self.options.orphans).collect();
         for name in names {
             self.step(Action::RemoveVolume { name }, removed.to_vec());
@@ -346,12 +354,14 @@ fn dependents_first(project: &Project, containers: &[Container]) -> IndexMap<Str
         edges.entry(container.service().unwrap_or_default().to_owned()).or_default();
     }
     let services: Vec<String> = edges.keys().cloned().collect();
+    let there = by_service(containers);
     for name in services {
         let on: Vec<String> = match project.services.get(&name) {
             Some(service) => graph::dependencies(service).map(str::to_owned).collect(),
-            None => containers
-                .iter()
-                .filter(|c| c.service() == Some(&name))
+            None => there
+                .get(name.as_str())
+                .into_iter()
+                .flatten()
                 .filter_map(|c| c.compose_label("depends_on"))
                 .flat_map(|label| label.split(',').filter_map(|entry| entry.split(':').next()))
                 .map(str::to_owned)

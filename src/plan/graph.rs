@@ -1,5 +1,7 @@
 //! The order that `depends_on` gives.
 
+use std::collections::HashMap;
+
 use indexmap::IndexMap;
 
 use crate::project::{Project, Service};
@@ -29,6 +31,20 @@ pub(crate) fn dependencies(service: &Service) -> impl Iterator<Item = &str> {
         crate::project::OrchDependencyOn::Check(_) => None,
     });
     service.depends_on.keys().map(String::as_str).chain(own)
+}
+
+/// Names of the services that depend on each service, in the project's order.
+pub(super) fn dependents(project: &Project) -> HashMap<&str, Vec<&str>> {
+    let mut dependents: HashMap<&str, Vec<&str>> = HashMap::new();
+    for (name, service) in &project.services {
+        for on in dependencies(service) {
+            let of_it = dependents.entry(on).or_default();
+            if of_it.last() != Some(&name.as_str()) {
+                of_it.push(name);
+            }
+        }
+    }
+    dependents
 }
 
 /// Keys of `edges`, each behind what it points to. Edges to unknown keys are ignored.

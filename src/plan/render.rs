@@ -1,6 +1,9 @@
 //! A plan as text and as JSON: what would happen, wave by wave, and why.
 
-use std::fmt::Write as _;
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Write as _,
+};
 
 use serde_json::{Value, json};
 
@@ -39,18 +42,47 @@ impl Fate {
     }
 }
 
+/// A plan with what is looked up in it for each container.
+struct Shown<'a> {
+    plan: &'a Plan,
+    /// The step that creates a container, by service and number.
+    created: HashMap<(&'a str, u32), &'a Step>,
+    /// Services whose new containers are ready before the old ones go.
+    start_first: HashSet<&'a str>,
+}
+
+impl<'a> Shown<'a> {
+    fn new(plan: &'a Plan) -> Self {
+        let (mut created, mut start_first) = (HashMap::new(), HashSet::new());
+        for step in &plan.steps {
+            if let Action::CreateContainer { replica, .. } = &step.action {
+                created.entry((replica.service.as_str(), replica.number)).or_insert(step);
+            }
+            if let (Some(Awaits::Ready), Some(replica)) = (step.awaits, step.action.replica()) {
+                start_first.insert(replica.service.as_str());
+            }
+        }
+        Self { plan, created, start_first }
+    }
+}
+
 /// The plan for people: waves, containers with what becomes of them and why, and what else is done.
 pub fn plan_text(plan: &Plan) -> String {
-    let mut text = format!("{}: {}\n", plan.project, counts(plan));
+    let shown = Shown::new(plan);
+    let mut text = format!("{}: {}\n", plan.project, counts(&shown));
     let width = plan.units.iter().map(|u| u.service.len() + 3).max().unwrap_or(0);
     let mut sections: Vec<(String, Vec<&Unit>)> = Vec::new();
-    let free: Vec<&Unit> = plan.units.iter().filter(|u| u.wave.is_none()).collect();
+    let mut of_waves: Vec<Vec<&Unit>> = vec![Vec::new(); plan.waves.len()];
+    let mut free: Vec<&Unit> = Vec::new();
+    for unit in &plan.units {
+        unit.wave.map_or(&mut free, |wave| &mut of_waves[wave]).push(unit);
+    }
     if !free.is_empty() {
         let title =
             if plan.waves.is_empty() { String::new() } else { "as soon as dependencies allow".to_owned() };
         sections.push((title, free));
     }
-    for (index, wave) in plan.waves.iter().enumerate() {
+    for (wave, units) in plan.waves.iter().zip(of_waves) {
         let mut title = format!("wave {}", wave.name);
         if wave.ready_when != Require::All {
             write!(title, ", ready when {}", require(wave.ready_when))
@@ -59,7 +91,7 @@ pub fn plan_text(plan: &Plan) -> String {
         if let Some(timeout) = wave.timeout {
             write!(title, ", within {}", go_duration(timeout)).expect("writing to a String cannot fail");
         }
-        sections.push((title, plan.units.iter().filter(|u| u.wave == Some(index)).collect()));
+        sections.push((title, units));
     }
     for (title, units) in sections {
         text.push('\n');
@@ -67,7 +99,7 @@ pub fn plan_text(plan: &Plan) -> String {
             writeln!(text, "{title}").expect("writing to a String cannot fail");
         }
         for unit in units {
-            unit_lines(&mut text, plan, unit, width);
+            unit_lines(&mut text, &shown, unit, width);
         }
     }
     other_lines(&mut text, plan);
@@ -83,21 +115,21 @@ pub fn plan_text(plan: &Plan) -> String {
     text
 }
 
-fn unit_lines(text: &mut String, plan: &Plan, unit: &Unit, width: usize) {
+fn unit_lines(text: &mut String, shown: &Shown<'_>, unit: &Unit, width: usize) {
     for replica in &unit.replicas {
-        let (fate, cause) = fate(plan, unit, replica);
+        let (fate, cause) = fate(shown, unit, replica);
         let name = format!("{}-{}", unit.service, replica.number);
         let line = format!("  {} {name:width$} {:9} {cause}", fate.sign(), fate.word());
         writeln!(text, "{}", line.trim_end()).expect("writing to a String cannot fail");
     }
-    if let Some(update) = unit.update.as_ref().map(|update| update_words(plan, unit, update)) {
+    if let Some(update) = unit.update.as_ref().map(|update| update_words(shown, unit, update)) {
         writeln!(text, "    {:width$} {update}", "").expect("writing to a String cannot fail");
     }
     if let Some(recipe) = recipe(unit) {
         writeln!(text, "    {:width$} ready by the recipe `{recipe}`", "")
             .expect("writing to a String cannot fail");
     }
-    let waits: Vec<String> = unit.gates.iter().filter_map(|g| waits_for(plan, g)).collect();
+    let waits: Vec<String> = unit.gates.iter().filter_map(|g| waits_for(shown.plan, g)).collect();
     if !waits.is_empty() {
         writeln!(text, "    {:width$} waits for {}", "", waits.join(", "))
             .expect("writing to a String cannot fail");
@@ -105,12 +137,9 @@ fn unit_lines(text: &mut String, plan: &Plan, unit: &Unit, width: usize) {
 }
 
 /// How its containers are replaced.
-fn update_words(plan: &Plan, unit: &Unit, update: &Update) -> String {
-    let takes_place = |step: &Step| {
-        step.awaits == Some(Awaits::Ready)
-            && step.action.replica().is_some_and(|replica| replica.service == unit.service)
-    };
-    let order = if plan.steps.iter().any(takes_place) { "start-first" } else { "stop-first" };
+fn update_words(shown: &Shown<'_>, unit: &Unit, update: &Update) -> String {
+    let is_start_first = shown.start_first.contains(unit.service.as_str());
+    let order = if is_start_first { "start-first" } else { "stop-first" };
     let at_once = update.batches.iter().map(Vec::len).max().unwrap_or(0);
     let mut words = format!("updated {order}, {at_once} at a time");
     for (name, time) in [("delay", update.delay), ("monitor", update.monitor)] {
@@ -171,10 +200,11 @@ fn other_lines(text: &mut String, plan: &Plan) {
     }
 }
 
-fn counts(plan: &Plan) -> String {
+fn counts(shown: &Shown<'_>) -> String {
     let mut counts = Vec::new();
     for wanted in [Fate::Create, Fate::Recreate, Fate::Start, Fate::Keep] {
-        let replicas = plan.units.iter().flat_map(|u| u.replicas.iter().map(move |r| fate(plan, u, r).0));
+        let replicas =
+            shown.plan.units.iter().flat_map(|u| u.replicas.iter().map(move |r| fate(shown, u, r).0));
         let n = replicas.filter(|f| *f == wanted).count();
         if n > 0 {
             counts.push(format!("{n} to {}", wanted.word()));
@@ -184,20 +214,13 @@ fn counts(plan: &Plan) -> String {
 }
 
 /// What becomes of a container, and why.
-fn fate(plan: &Plan, unit: &Unit, replica: &UnitReplica) -> (Fate, String) {
-    let created = plan.steps.iter().find_map(|step| match &step.action {
-        Action::CreateContainer { replica: r, replaces, .. }
-            if r.service == unit.service && r.number == replica.number =>
-        {
-            Some((if replaces.is_some() { Fate::Recreate } else { Fate::Create }, step.cause.to_string()))
-        }
-        _ => None,
-    });
-    if let Some(created) = created {
-        return created;
+fn fate(shown: &Shown<'_>, unit: &Unit, replica: &UnitReplica) -> (Fate, String) {
+    if let Some(step) = shown.created.get(&(unit.service.as_str(), replica.number)) {
+        let replaces = matches!(step.action, Action::CreateContainer { replaces: Some(_), .. });
+        return (if replaces { Fate::Recreate } else { Fate::Create }, step.cause.to_string());
     }
     match replica.start {
-        Some(start) => (Fate::Start, plan.steps[start.index()].cause.to_string()),
+        Some(start) => (Fate::Start, shown.plan.steps[start.index()].cause.to_string()),
         None => match replica.found {
             Found::Completed => (Fate::Keep, "it has done its work".to_owned()),
             Found::ToStart | Found::Running | Found::Healthy => (Fate::Keep, String::new()),
@@ -230,10 +253,11 @@ fn require(require: Require) -> String {
 
 /// The plan for programs.
 pub fn plan_json(plan: &Plan) -> Value {
+    let shown = Shown::new(plan);
     let steps = (0u32..).map(StepId).zip(&plan.steps);
     json!({
         "project": plan.project,
-        "services": plan.units.iter().map(|unit| unit_json(plan, unit)).collect::<Vec<_>>(),
+        "services": plan.units.iter().map(|unit| unit_json(&shown, unit)).collect::<Vec<_>>(),
         "waves": plan.waves.iter().map(|wave| json!({
             "name": wave.name,
             "services": wave.units.iter().map(|u| &plan.units[u.index()].service).collect::<Vec<_>>(),
@@ -246,14 +270,15 @@ pub fn plan_json(plan: &Plan) -> Value {
     })
 }
 
-fn unit_json(plan: &Plan, unit: &Unit) -> Value {
+fn unit_json(shown: &Shown<'_>, unit: &Unit) -> Value {
+    let plan = shown.plan;
     let stages: Vec<String> = match &unit.readiness {
         Readiness::Spec(spec) => spec.stages.iter().map(|s| s.name.clone()).collect(),
         Readiness::Healthcheck(_) => vec!["healthcheck".to_owned()],
         Readiness::Image(_) | Readiness::Running => Vec::new(),
     };
     let container = |replica: &UnitReplica| {
-        let (fate, cause) = fate(plan, unit, replica);
+        let (fate, cause) = fate(shown, unit, replica);
         json!({ "number": replica.number, "action": fate.word(), "cause": cause })
     };
     json!({

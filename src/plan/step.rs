@@ -413,6 +413,14 @@ pub struct Update {
     pub on_failure: Option<OnFailure>,
 }
 
+impl Update {
+    /// Numbers of containers, so many at a time; 0: all together.
+    pub(super) fn batched(numbers: &[u32], at_once: usize) -> Vec<Vec<u32>> {
+        let at_once = if at_once == 0 { numbers.len().max(1) } else { at_once };
+        numbers.chunks(at_once).map(<[u32]>::to_vec).collect()
+    }
+}
+
 /// When the engine starts a container again by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RestartedByEngine {

@@ -8,10 +8,14 @@ mod gradual;
 
 pub use gradual::{is_paced, unwind_gradually};
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::Duration,
+};
 
 use super::{
-    Action, Cause, ContainerRef, Limits, Observed, Phase, Plan, ProviderVerb, Step, StepId, up::reconnection,
+    Action, Cause, Container, ContainerRef, Limits, Observed, Phase, Plan, ProviderVerb, Step, StepId,
+    UnitId, up::reconnection,
 };
 use crate::project::{Replica, RollbackAction};
 
@@ -56,8 +60,10 @@ pub fn is_past_undoing(plan: &Plan, done: &Done) -> bool {
 
 /// What there is to undo of `done` as the engine has it now: where an answer was lost, a look tells what was done.
 pub fn confirmed(plan: &Plan, done: &Done, now: &Observed) -> Done {
+    let by_id: HashMap<&str, &Container> = now.containers.iter().map(|c| (c.id.as_str(), c)).collect();
+    let by_name: HashMap<&str, &Container> = now.containers.iter().map(|c| (c.name.as_str(), c)).collect();
     // The list gives IDs; one whose ID no answer told is known by the name it was to get.
-    let find = |c: &ContainerRef| now.containers.iter().find(|found| found.id == c.id || found.name == c.id);
+    let find = |c: &ContainerRef| by_id.get(c.id.as_str()).or(by_name.get(c.id.as_str())).copied();
     let created = done.created.iter().filter_map(|(replica, c)| Some((replica.clone(), find(c)?.into())));
     let is = |id: &&StepId| match &plan.steps[id.index()].action {
         Action::CreateNetwork { name, .. } => now.networks.contains_key(name),
@@ -65,7 +71,7 @@ pub fn confirmed(plan: &Plan, done: &Done, now: &Observed) -> Done {
             now.networks.get(name).is_none_or(|network| network.id != old.id)
         }
         Action::RenameContainer { existing: Some(old), to, .. } => {
-            now.containers.iter().any(|c| c.id == old.id && c.name == *to)
+            by_id.get(old.id.as_str()).is_some_and(|c| c.name == *to)
         }
         _ => true,
     };
@@ -76,8 +82,8 @@ pub fn confirmed(plan: &Plan, done: &Done, now: &Observed) -> Done {
 pub fn unanswered<'a>(done: &'a Done, now: &Observed) -> Vec<&'a str> {
     // Without an answer the name stands for the ID.
     let unheard = done.created.values().filter(|container| container.id == container.name);
-    let is_missing =
-        |container: &&ContainerRef| now.containers.iter().all(|found| found.name != container.name);
+    let there: HashSet<&str> = now.containers.iter().map(|found| found.name.as_str()).collect();
+    let is_missing = |container: &&ContainerRef| !there.contains(container.name.as_str());
     unheard.filter(is_missing).map(|container| container.name.as_str()).collect()
 }
 
@@ -142,14 +148,18 @@ impl Unwinding<'_> {
                 _ => None,
             })
             .collect();
+        let mut started_of: HashMap<&str, Vec<&(Replica, Option<ContainerRef>)>> = HashMap::new();
+        for one in &started {
+            started_of.entry(&one.0.service).or_default().push(one);
+        }
+        let dependents = self.dependents();
         let mut last = BTreeMap::new();
         // Units stand in dependency order: backwards, every dependent comes before what it depends on.
         let mut stops_of: Vec<Vec<StepId>> = vec![Vec::new(); self.plan.units.len()];
         for index in (0..self.plan.units.len()).rev() {
-            let service = self.plan.units[index].service.clone();
-            let after: Vec<StepId> =
-                self.dependents(index).iter().flat_map(|d| stops_of[*d].clone()).collect();
-            for (replica, existing) in started.iter().filter(|(r, _)| r.service == service) {
+            let after: Vec<StepId> = dependents[index].iter().flat_map(|d| stops_of[*d].clone()).collect();
+            let of_it = started_of.remove(self.plan.units[index].service.as_str()).unwrap_or_default();
+            for (replica, existing) in of_it {
                 let Some(container) = existing.clone().or_else(|| self.done.created.get(replica).cloned())
                 else {
                     continue;
@@ -165,7 +175,7 @@ impl Unwinding<'_> {
             }
         }
         // What no unit stands for ran on a network that was replaced: it, too, holds the new one.
-        let is_of_no_unit = |replica: &Replica| self.plan.units.iter().all(|u| u.service != replica.service);
+        let is_of_no_unit = |replica: &Replica| started_of.contains_key(replica.service.as_str());
         for (replica, existing) in started.iter().filter(|(replica, _)| is_of_no_unit(replica)) {
             let Some(container) = existing.clone() else { continue };
             let after = last.get(replica).copied().into_iter().collect();
@@ -184,11 +194,17 @@ impl Unwinding<'_> {
         last
     }
 
-    /// Units whose gates wait for this one.
-    fn dependents(&self, index: usize) -> Vec<usize> {
-        let waits =
-            |unit: &super::Unit| unit.gates.iter().any(|g| g.on.unit().is_some_and(|u| u.index() == index));
-        (0..self.plan.units.len()).filter(|n| *n != index && waits(&self.plan.units[*n])).collect()
+    /// Of each unit, those whose gates wait for it.
+    fn dependents(&self) -> Vec<Vec<usize>> {
+        let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); self.plan.units.len()];
+        for (index, unit) in self.plan.units.iter().enumerate() {
+            for on in unit.gates.iter().filter_map(|gate| gate.on.unit()).map(UnitId::index) {
+                if on != index && dependents[on].last() != Some(&index) {
+                    dependents[on].push(index);
+                }
+            }
+        }
+        dependents
     }
 
     fn rename_back(&mut self, removed: &BTreeMap<Replica, StepId>) -> BTreeMap<String, StepId> {
@@ -226,9 +242,11 @@ impl Unwinding<'_> {
                 _ => None,
             })
             .collect();
+        let units = self.plan.units.iter().enumerate();
+        let places: HashMap<&str, usize> = units.map(|(n, unit)| (unit.service.as_str(), n)).collect();
         let order = |replica: &Option<Replica>| {
-            let service = replica.as_ref().map(|r| r.service.as_str());
-            self.plan.units.iter().position(|u| Some(u.service.as_str()) == service).unwrap_or(usize::MAX)
+            let place = replica.as_ref().and_then(|r| places.get(r.service.as_str()));
+            place.copied().unwrap_or(usize::MAX)
         };
         let mut sorted: Vec<(usize, Option<Replica>, ContainerRef)> =
             stopped.into_iter().map(|(r, c)| (order(&r), r, c)).collect();
@@ -265,21 +283,25 @@ impl Unwinding<'_> {
     /// Brings back the networks that were replaced, and what was on them. The steps that did so, by container ID.
     fn restore_networks(&mut self, removed: &BTreeMap<Replica, StepId>) -> BTreeMap<String, Vec<StepId>> {
         let did = self.did();
-        let is_gone = |id: &str| {
-            did.iter()
-                .any(|(_, a)| matches!(a, Action::RemoveContainer { container, .. } if container.id == id))
-        };
+        let (mut gone, mut made) = (HashSet::new(), HashSet::new());
+        for (_, action) in &did {
+            match action {
+                Action::RemoveContainer { container, .. } => drop(gone.insert(container.id.as_str())),
+                Action::CreateNetwork { name, .. } => drop(made.insert(name)),
+                _ => {}
+            }
+        }
         let mut reconnected: BTreeMap<String, Vec<StepId>> = BTreeMap::new();
         for (_, action) in &did {
             let Action::RemoveNetwork { name, replaced: Some(old) } = action else { continue };
             let mut after: Vec<StepId> = removed.values().copied().collect();
-            if did.iter().any(|(_, a)| matches!(a, Action::CreateNetwork { name: made, .. } if made == name))
-            {
+            if made.contains(name) {
                 after = vec![self.step(Action::RemoveNetwork { name: name.clone(), replaced: None }, after)];
             }
             let restored = self.step(Action::RestoreNetwork(old.clone()), after);
-            for user in old.users.iter().filter(|user| !is_gone(&user.id)) {
-                let step = self.step(reconnection(user, name, &old.users), vec![restored]);
+            for user in old.users.iter().filter(|user| !gone.contains(user.id.as_str())) {
+                let endpoint = user.networks.get(name).cloned().unwrap_or_default();
+                let step = self.step(reconnection(user, name, endpoint), vec![restored]);
                 reconnected.entry(user.id.clone()).or_default().push(step);
             }
         }
@@ -290,16 +312,17 @@ impl Unwinding<'_> {
     fn remove_networks(&mut self, removed: &BTreeMap<Replica, StepId>) {
         let after: Vec<StepId> = removed.values().copied().collect();
         let did = self.did();
-        let is_restored = |name: &String| {
-            did.iter().any(
-                |(_, a)| matches!(a, Action::RemoveNetwork { name: old, replaced: Some(_) } if old == name),
-            )
-        };
-        for (_, action) in did.clone() {
+        let restored = did.iter().filter_map(|(_, action)| match action {
+            Action::RemoveNetwork { name, replaced: Some(_) } => Some(name),
+            _ => None,
+        });
+        let restored: HashSet<&String> = restored.collect();
+        for (_, action) in &did {
             if let Action::CreateNetwork { name, .. } = action
-                && !is_restored(&name)
+                && !restored.contains(name)
             {
-                self.step(Action::RemoveNetwork { name, replaced: None }, after.clone());
+                let action = Action::RemoveNetwork { name: name.clone(), replaced: None };
+                self.step(action, after.clone());
             }
         }
     }
@@ -308,7 +331,7 @@ impl Unwinding<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Container, ObservedNetwork};
+    use crate::plan::ObservedNetwork;
 
     #[test]
     fn only_what_is_there_is_undone() {

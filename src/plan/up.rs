@@ -11,18 +11,21 @@ pub use diverge::{references, resolve_references};
 pub(super) use replace::reconnection;
 pub use replace::{Drift, drift};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+};
 
 use indexmap::IndexMap;
 
 use super::{
-    Action, Cause, Container, ContainerRef, Fingerprints, Observed, OneOffTarget, Phase, Place, Plan, Step,
-    StepId, Unit, UnitId, Window, graph, place,
-    unit::{self, UnitIds},
+    Action, Cause, Container, ContainerRef, Endpoint, Fingerprints, Observed, OneOffTarget, Phase, Place,
+    Plan, Step, StepId, Unit, UnitId, Window, graph, place,
+    unit::{self, Lineup},
 };
 use crate::{
     diagnostic::Diagnostic,
-    project::{Project, Replica},
+    project::{Project, Replica, Service},
 };
 
 /// What the user asked of `up` beyond the files.
@@ -169,7 +172,7 @@ fn wanted(project: &Project, options: &UpOptions) -> Result<Vec<String>, Vec<Dia
 }
 
 /// Whether a service has containers of its own in this run.
-fn is_run(service: &crate::project::Service) -> bool {
+fn is_run(service: &Service) -> bool {
     service.replicas() > 0 && service.provider.is_none()
 }
 
@@ -183,7 +186,15 @@ struct Builder<'a> {
     project: &'a Project,
     observed: &'a Observed,
     options: &'a UpOptions,
-    ids: UnitIds,
+    lineup: Lineup<'a>,
+    /// Services that the user named.
+    named: HashSet<&'a str>,
+    /// Containers that are there, by service.
+    found: HashMap<&'a str, Vec<&'a Container>>,
+    /// The first service that says how to build an image, by reference.
+    built: HashMap<String, &'a Service>,
+    /// Of each network, by key, the service on it that comes last in the order of dependencies.
+    last_on: OnceCell<HashMap<&'a str, String>>,
     steps: Vec<Step>,
     units: Vec<Unit>,
     /// The step that makes a network, by key.
@@ -223,8 +234,8 @@ struct Detached {
     container: Container,
     /// The step that stops it, where it runs.
     stop: Option<StepId>,
-    /// Steps after which it can be on its networks again, each with the network.
-    networks: Vec<(StepId, String)>,
+    /// Steps after which it can be on its networks again, each with the network and what it was there.
+    networks: Vec<(StepId, String, Endpoint)>,
     /// The network because of which it is stopped.
     because: String,
 }
@@ -244,7 +255,11 @@ impl<'a> Builder<'a> {
             project,
             observed,
             options,
-            ids: unit::number(wanted),
+            lineup: Lineup::new(project, wanted),
+            named: options.services.iter().map(String::as_str).collect(),
+            found: by_service(&observed.containers),
+            built: built(project),
+            last_on: OnceCell::new(),
             steps: Vec::new(),
             units: Vec::new(),
             networks: BTreeMap::new(),
@@ -260,11 +275,11 @@ impl<'a> Builder<'a> {
     }
 
     fn build(mut self, wanted: &[String]) -> Draft {
-        self.networks(wanted);
-        self.volumes(wanted);
+        self.networks();
+        self.volumes();
         let mut faults = std::mem::take(&mut self.errors);
         faults.extend(self.check_health_waits(wanted));
-        faults.extend(self.check_paused(wanted));
+        faults.extend(self.check_paused());
         let one_off = self.options.one_off.as_ref();
         for name in wanted {
             match one_off.filter(|one_off| one_off.service == *name) {
@@ -315,8 +330,8 @@ impl<'a> Builder<'a> {
 
     /// A one-off container is no part of any wave.
     fn waves(&self) -> Vec<super::Wave> {
-        let one_off = self.options.one_off.as_ref().and_then(|one_off| self.ids.get(&one_off.service));
-        let mut waves = unit::waves(self.project, &self.ids);
+        let one_off = self.options.one_off.as_ref().and_then(|one_off| self.lineup.ids.get(&one_off.service));
+        let mut waves = self.lineup.waves();
         for wave in &mut waves {
             wave.units.retain(|id| Some(id) != one_off);
         }
@@ -336,13 +351,13 @@ impl<'a> Builder<'a> {
 
     /// Containers of a service that are not one-off, by their place.
     fn containers_of(&self, service: &str, wanted: Place) -> Vec<&Container> {
-        let of_service = |c: &&Container| {
-            c.service() == Some(service)
-                && !c.is_oneoff()
-                && place(c) == wanted
-                && !self.gone.contains_key(&c.id)
-        };
-        self.observed.containers.iter().filter(of_service).collect()
+        let is_one = |c: &&Container| !c.is_oneoff() && place(c) == wanted && !self.gone.contains_key(&c.id);
+        self.found_of(service).filter(is_one).collect()
+    }
+
+    /// All containers of a service that are there.
+    fn found_of(&self, service: &str) -> impl Iterator<Item = &'a Container> + use<'a> {
+        self.found.get(service).cloned().unwrap_or_default().into_iter()
     }
 
     /// A wait for the health of something that can never be healthy is an error before anything is done.
@@ -366,11 +381,11 @@ impl<'a> Builder<'a> {
     }
 
     /// A container that is frozen neither starts nor becomes ready: who froze it decides.
-    fn check_paused(&self, wanted: &[String]) -> Vec<Diagnostic> {
+    fn check_paused(&self) -> Vec<Diagnostic> {
         let stays = |c: &&Container| {
             c.state == super::ContainerState::Paused
                 && !c.is_oneoff()
-                && c.service().is_some_and(|s| wanted.iter().any(|w| w == s))
+                && c.service().is_some_and(|s| self.lineup.ids.contains_key(s))
         };
         let paused = self.observed.containers.iter().filter(stays);
         let error = |c: &Container| {
@@ -395,6 +410,28 @@ impl<'a> Builder<'a> {
             }
         }
     }
+}
+
+/// Containers by the service that they belong to, in the order in which they are given.
+pub(super) fn by_service<'a>(
+    containers: impl IntoIterator<Item = &'a Container>,
+) -> HashMap<&'a str, Vec<&'a Container>> {
+    let mut of: HashMap<&str, Vec<&Container>> = HashMap::new();
+    for container in containers {
+        if let Some(service) = container.service() {
+            of.entry(service).or_default().push(container);
+        }
+    }
+    of
+}
+
+/// Several services may run one image that only one of them says how to build.
+fn built(project: &Project) -> HashMap<String, &Service> {
+    let mut built = HashMap::new();
+    for service in project.services.values().filter(|service| service.build.is_some()) {
+        built.entry(project.image_name(service)).or_insert(service);
+    }
+    built
 }
 
 impl From<&Container> for ContainerRef {

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use indexmap::IndexMap;
+
 use crate::{
     plan::{Action, Observed, Plan},
     project::{Project, Service},
@@ -12,7 +14,7 @@ pub(super) struct Intent<'a> {
     pub(super) project: &'a Project,
     pub(super) observed: &'a Observed,
     /// Services that get containers, in the plan's order.
-    pub(super) created: Vec<&'a Service>,
+    pub(super) created: IndexMap<&'a str, &'a Service>,
     /// Containers that it starts, by service.
     pub(super) started: BTreeMap<&'a str, usize>,
     /// Services that exit with 0 because that is what they are for.
@@ -37,7 +39,7 @@ impl<'a> Intent<'a> {
         let mut intent = Self {
             project,
             observed,
-            created: Vec::new(),
+            created: IndexMap::new(),
             started: BTreeMap::new(),
             oneshots: oneshots.collect(),
             names: Vec::new(),
@@ -57,10 +59,8 @@ impl<'a> Intent<'a> {
         match action {
             Action::CreateContainer { replica, name, one_off, .. } => {
                 self.names.push((name, &replica.service));
-                if let Some(service) = self.service(&replica.service)
-                    && !self.created.iter().any(|known| known.name == service.name)
-                {
-                    self.created.push(service);
+                if let Some(service) = self.service(&replica.service) {
+                    self.created.entry(&service.name).or_insert(service);
                 }
                 // Whoever attaches to it starts it.
                 if one_off.is_some() {

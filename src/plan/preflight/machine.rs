@@ -1,5 +1,7 @@
 //! What the engine's machine must have: files, folders, devices, memory, room, GPUs, the right processor.
 
+use std::collections::HashSet;
+
 use super::{intent::Intent, on_machine};
 use crate::{
     diagnostic::Diagnostic,
@@ -24,7 +26,7 @@ pub(super) struct Need {
 /// Paths on the engine's machine without which the containers of this plan cannot be.
 pub(super) fn needs(intent: &Intent<'_>) -> Vec<Need> {
     let mut needs: Vec<Need> = Vec::new();
-    for service in &intent.created {
+    for service in intent.created.values() {
         let (secrets, configs) = (&intent.project.secrets, &intent.project.configs);
         for (index, reference) in service.secrets.iter().enumerate() {
             needs.extend(file(intent, service, ("secret", index), reference, |key| secrets.get(key)));
@@ -38,13 +40,8 @@ pub(super) fn needs(intent: &Intent<'_>) -> Vec<Need> {
         needs.extend(devices(intent, service));
     }
     // One place is enough for what several services use.
-    let mut known: Vec<(String, Vec<String>)> = Vec::new();
-    needs.retain(|need| {
-        let key = (need.path.clone(), need.places.clone());
-        let is_new = !known.contains(&key);
-        known.push(key);
-        is_new
-    });
+    let mut known: HashSet<(String, Vec<String>)> = HashSet::new();
+    needs.retain(|need| known.insert((need.path.clone(), need.places.clone())));
     needs
 }
 
@@ -137,7 +134,7 @@ pub(super) fn missing(intent: &Intent<'_>, around: &Surroundings) -> Vec<Diagnos
 
 /// Whether the engine must be asked about itself.
 pub(super) fn asks_engine(intent: &Intent<'_>) -> bool {
-    intent.created.iter().any(|service| {
+    intent.created.values().any(|service| {
         let much = memory(service).is_some_and(|(limit, _)| limit > LITTLE);
         much || service.runtime.is_some() || gpu_place(service).is_some()
     })
@@ -146,7 +143,7 @@ pub(super) fn asks_engine(intent: &Intent<'_>) -> bool {
 /// What of the containers does not suit the engine.
 pub(super) fn engine(intent: &Intent<'_>, around: &Surroundings) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    for service in &intent.created {
+    for service in intent.created.values() {
         found.extend(platform(intent, service, &around.platform));
         if let Some(facts) = &around.engine {
             found.extend(runtime(intent, service, facts));

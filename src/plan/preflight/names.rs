@@ -1,5 +1,7 @@
 //! Names of containers that others have.
 
+use std::collections::HashMap;
+
 use super::intent::Intent;
 use crate::{
     diagnostic::Diagnostic,
@@ -10,8 +12,10 @@ use crate::{
 pub(super) fn held(intent: &Intent<'_>, around: &Surroundings) -> Vec<Diagnostic> {
     let containers = around.containers.iter().flatten();
     let keeps_its_name = |c: &&Container| !intent.nameless.contains(c.id.as_str());
+    // The first that gives a name counts.
+    let names: HashMap<&str, &str> = intent.names.iter().rev().copied().collect();
     let held = containers.filter(keeps_its_name).filter_map(|holder| {
-        let (_, service) = intent.names.iter().find(|(name, _)| *name == holder.name)?;
+        let service = names.get(holder.name.as_str())?;
         let message = format!(
             "the name `{}`, for a container of service `{service}`, is held by a container of {}",
             holder.name,

@@ -1,7 +1,7 @@
 //! Host ports: who holds those that will be published.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap, HashSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
@@ -72,9 +72,9 @@ fn range(port: &Port) -> Option<PortRange> {
 
 /// Ports that others hold, and those of which a service wants more than there are.
 pub(super) fn held(intent: &Intent<'_>, around: &Surroundings) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
+    let (mut found, taken) = (Vec::new(), Taken::new(around));
     for wish in wishes(intent) {
-        let others = holders(intent, around, &wish);
+        let others = taken.holders(intent, &wish);
         let is_own = |holder: &Holder<'_>| match holder {
             Holder::Container(container) => is_of(intent.project, container, wish.service),
             Holder::Process(_) => false,
@@ -97,27 +97,48 @@ fn is_of(project: &Project, container: &Container, service: &Service) -> bool {
         && !container.is_oneoff()
 }
 
-/// The ports of a range that are held, each with one who holds it.
-fn holders<'a>(intent: &Intent<'_>, around: &'a Surroundings, wish: &Wish<'_>) -> Vec<(u16, Holder<'a>)> {
-    // Without them nobody knows whose a socket is: it may be one that this plan frees.
-    let Some(containers) = &around.containers else { return Vec::new() };
-    let runs = |c: &&Container| matches!(c.state, ContainerState::Running | ContainerState::Paused);
-    let of_container = |port| {
-        let stays = |c: &&Container| !intent.stopped.contains(c.id.as_str()) && !ends_before(intent, c, wish);
-        let holder = containers.iter().filter(runs).filter(stays).find(|c| holds(c, wish, port));
-        holder.map(Holder::Container)
-    };
-    let of_process = |port| {
-        let meets = |s: &&Socket| s.port == port && wish.range.meets(&s.protocol, s.address, port);
-        let is_engines = |s: &Socket| {
-            let published = containers.iter().filter(runs).flat_map(|c| &c.ports);
-            published.into_iter().any(|p| (p.public, &p.protocol) == (s.port, &s.protocol))
-        };
+/// Who is on which port, in the order in which they were found.
+#[derive(Default)]
+struct Taken<'a> {
+    containers: HashMap<u16, Vec<&'a Container>>,
+    sockets: HashMap<u16, Vec<&'a Socket>>,
+}
+
+impl<'a> Taken<'a> {
+    fn new(around: &'a Surroundings) -> Self {
+        let mut taken = Self::default();
+        // Without them nobody knows whose a socket is: it may be one that this plan frees.
+        let Some(containers) = &around.containers else { return taken };
+        let runs = |c: &&Container| matches!(c.state, ContainerState::Running | ContainerState::Paused);
+        let mut of_engine: HashSet<(u16, &str)> = HashSet::new();
+        for container in containers.iter().filter(runs) {
+            for port in &container.ports {
+                taken.containers.entry(port.public).or_default().push(container);
+                of_engine.insert((port.public, &port.protocol));
+            }
+        }
         let sockets = around.machine.sockets.iter().filter(|_| around.home != Home::Elsewhere);
-        sockets.filter(meets).find(|s| !is_engines(s)).map(Holder::Process)
-    };
-    let number = wish.range.ports.clone();
-    number.filter_map(|port| Some((port, of_container(port).or_else(|| of_process(port))?))).collect()
+        for socket in sockets.filter(|s| !of_engine.contains(&(s.port, s.protocol.as_str()))) {
+            taken.sockets.entry(socket.port).or_default().push(socket);
+        }
+        taken
+    }
+
+    /// The ports of a range that are held, each with one who holds it.
+    fn holders(&self, intent: &Intent<'_>, wish: &Wish<'_>) -> Vec<(u16, Holder<'a>)> {
+        let of_container = |port| {
+            let stays =
+                |c: &Container| !intent.stopped.contains(c.id.as_str()) && !ends_before(intent, c, wish);
+            let mut on_port = self.containers.get(&port).into_iter().flatten();
+            on_port.find(|c| holds(c, wish, port) && stays(c)).map(|c| Holder::Container(c))
+        };
+        let of_process = |port| {
+            let meets = |s: &&&Socket| wish.range.meets(&s.protocol, s.address, port);
+            self.sockets.get(&port).into_iter().flatten().find(meets).map(|s| Holder::Process(s))
+        };
+        let number = wish.range.ports.clone();
+        number.filter_map(|port| Some((port, of_container(port).or_else(|| of_process(port))?))).collect()
+    }
 }
 
 fn holds(container: &Container, wish: &Wish<'_>, port: u16) -> bool {
@@ -236,15 +257,18 @@ pub(super) fn twice(intent: &Intent<'_>) -> Vec<Diagnostic> {
     let wishes = wishes(intent);
     let fixed: Vec<&Wish<'_>> = wishes.iter().filter(|wish| wish.range.count() == 1).collect();
     let mut found = Vec::new();
-    for (index, second) in fixed.iter().enumerate() {
+    let mut before: HashMap<u16, Vec<&Wish<'_>>> = HashMap::new();
+    for second in fixed {
         let number = *second.range.ports.start();
         let meets = |first: &&&Wish<'_>| {
             let addresses = &first.range.addresses;
             addresses.iter().any(|address| second.range.meets(&first.range.protocol, *address, number))
-                && first.range.ports.contains(&number)
         };
-        let Some(first) = fixed[..index].iter().find(meets) else { continue };
-        found.extend(both(intent, first, second));
+        let before = before.entry(number).or_default();
+        if let Some(first) = before.iter().find(meets) {
+            found.extend(both(intent, first, second));
+        }
+        before.push(second);
     }
     found
 }

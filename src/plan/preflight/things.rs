@@ -12,7 +12,7 @@ pub(super) fn images(intent: &Intent<'_>, options: &UpOptions) -> Vec<Diagnostic
     if options.offline {
         return Vec::new();
     }
-    let missing = intent.created.iter().filter_map(|service| {
+    let missing = intent.created.values().filter_map(|service| {
         let image = intent.project.image_name(service);
         let there = intent.observed.images.contains_key(&image) || intent.images.contains(image.as_str());
         (!there).then(|| {

@@ -3,7 +3,10 @@
 //!
 //! What is to be undone is what [`unwind`](super::unwind()) plans; here it gets another order, and units that are waited for.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::Duration,
+};
 
 use super::{Done, unwind};
 use crate::{
@@ -28,20 +31,25 @@ pub fn unwind_gradually(
     grace: Option<Duration>,
 ) -> Option<Plan> {
     let whole = unwind(plan, done, grace);
-    let services = services(plan, &whole);
+    let mut undone = undone(&whole);
+    // Dependencies first, as units stand: nothing is ready without what it needs.
+    let services: Vec<&Unit> =
+        plan.units.iter().filter(|unit| undone.contains_key(unit.service.as_str())).collect();
+    let names: HashSet<&str> = services.iter().map(|unit| unit.service.as_str()).collect();
     let shares = |service: &&Unit| {
         let known = project.services.get(&service.service);
-        known.is_some_and(|known| namespaces(known).any(|with| services.iter().any(|s| s.service == with)))
+        known.is_some_and(|known| namespaces(known).any(|with| names.contains(with.as_str())))
     };
     let of_networks =
         |step: &Step| matches!(step.action, Action::RestoreNetwork(_) | Action::Reconnect { .. });
     if whole.steps.iter().any(of_networks) || services.iter().any(shares) {
         return None;
     }
-    let mut gradual =
-        Gradual { whole: &whole, steps: Vec::new(), placed: BTreeMap::new(), units: Vec::new() };
+    let (placed, endings) = (BTreeMap::new(), Vec::new());
+    let mut gradual = Gradual { whole: &whole, steps: Vec::new(), placed, units: Vec::new(), endings };
     for unit in services {
-        gradual.put_back(unit, plan.limits.timeout);
+        let undone = undone.remove(unit.service.as_str()).unwrap_or_default();
+        gradual.put_back(unit, undone, plan.limits.timeout);
     }
     gradual.rest();
     let Gradual { steps, units, .. } = gradual;
@@ -50,32 +58,24 @@ pub fn unwind_gradually(
 
 /// Whether a service of which something is to be undone says how.
 pub fn is_paced(plan: &Plan, done: &Done) -> bool {
-    let paced = |unit: &&Unit| unit.rollback.is_some();
-    plan.units.iter().filter(paced).any(|unit| {
-        done.steps.iter().any(|id| {
-            let step = &plan.steps[id.index()];
-            step.phase == Phase::Run && is_of(step, &unit.service) && step.action.changes_what_runs()
-        })
+    let paced = plan.units.iter().filter(|unit| unit.rollback.is_some());
+    let paced: HashSet<&str> = paced.map(|unit| unit.service.as_str()).collect();
+    done.steps.iter().map(|id| &plan.steps[id.index()]).any(|step| {
+        step.phase == Phase::Run
+            && step.action.changes_what_runs()
+            && step.action.replica().is_some_and(|replica| paced.contains(replica.service.as_str()))
     })
 }
 
-/// Services of which something is undone, dependencies first, as units stand: nothing is ready without what it needs.
-fn services<'a>(plan: &'a Plan, whole: &Plan) -> Vec<&'a Unit> {
-    let is_undone = |unit: &&Unit| whole.steps.iter().any(|step| is_of(step, &unit.service));
-    plan.units.iter().filter(is_undone).collect()
-}
-
-fn is_of(step: &Step, service: &str) -> bool {
-    step.action.replica().is_some_and(|replica| replica.service == service)
-}
-
-/// The containers that are put back together.
-fn batches(unit: &Unit, numbers: &[u32]) -> Vec<Vec<u32>> {
-    let at_once = match &unit.rollback {
-        Some(rollback) if rollback.parallelism > 0 => rollback.parallelism,
-        Some(_) | None => numbers.len().max(1),
-    };
-    numbers.chunks(at_once).map(<[u32]>::to_vec).collect()
+/// What is to be undone, in order: by service, and by the number of the container it is about.
+fn undone(whole: &Plan) -> HashMap<&str, BTreeMap<u32, Vec<StepId>>> {
+    let mut undone: HashMap<&str, BTreeMap<u32, Vec<StepId>>> = HashMap::new();
+    for (id, step) in (0u32..).map(StepId).zip(&whole.steps) {
+        if let Some(replica) = step.action.replica() {
+            undone.entry(&replica.service).or_default().entry(replica.number).or_default().push(id);
+        }
+    }
+    undone
 }
 
 struct Gradual<'a> {
@@ -84,16 +84,18 @@ struct Gradual<'a> {
     /// Where a step of the whole stands now.
     placed: BTreeMap<StepId, StepId>,
     units: Vec<Unit>,
+    /// Steps of the last unit that are followed by others also where they fail; a start is waited for by a gate.
+    endings: Vec<StepId>,
 }
 
 impl Gradual<'_> {
     /// All that is to be undone of a service, once the one before it is ready again.
-    fn put_back(&mut self, unit: &Unit, timeout: Option<Duration>) {
+    fn put_back(&mut self, unit: &Unit, undone: BTreeMap<u32, Vec<StepId>>, timeout: Option<Duration>) {
         let id = UnitId(u32::try_from(self.units.len()).expect("fewer than 2^32 units"));
-        let before: Vec<StepId> = self.endings_of(id.0.checked_sub(1).map(UnitId));
-        let undone = self.undone(&unit.service);
+        let before = std::mem::take(&mut self.endings);
         let numbers: Vec<u32> = undone.keys().copied().collect();
-        let batches = batches(unit, &numbers);
+        let at_once = unit.rollback.as_ref().map_or(0, |rollback| rollback.parallelism);
+        let batches = Update::batched(&numbers, at_once);
         let start_first = unit.beside && unit.rollback.as_ref().is_none_or(|rollback| rollback.start_first);
         let mut replicas = Vec::new();
         for (number, mut old) in undone {
@@ -120,6 +122,8 @@ impl Gradual<'_> {
                 if let Action::StartContainer { existing, .. } = &step.action {
                     let (start, existing) = (Some(now), existing.clone());
                     replicas.push(UnitReplica { number, start, existing, found: Found::ToStart });
+                } else {
+                    self.endings.push(now);
                 }
                 self.place(old, step);
                 after = vec![now];
@@ -150,35 +154,15 @@ impl Gradual<'_> {
         });
     }
 
-    /// What is to be undone of a service, in order, by the number of the container it is about.
-    fn undone(&self, service: &str) -> BTreeMap<u32, Vec<StepId>> {
-        let mut undone: BTreeMap<u32, Vec<StepId>> = BTreeMap::new();
-        for (id, step) in (0u32..).map(StepId).zip(&self.whole.steps) {
-            if let Some(replica) = step.action.replica().filter(|replica| replica.service == service) {
-                undone.entry(replica.number).or_default().push(id);
-            }
-        }
-        undone
-    }
-
     /// What is of no service, or belongs to all of them, comes last.
     fn rest(&mut self) {
-        let before =
-            self.endings_of(self.units.len().checked_sub(1).and_then(|n| u32::try_from(n).ok()).map(UnitId));
+        let before = std::mem::take(&mut self.endings);
         for (old, step) in (0u32..).zip(&self.whole.steps) {
             if !self.placed.contains_key(&StepId(old)) {
                 let after = self.now_at(&step.after).into_iter().chain(before.iter().copied()).collect();
                 self.place(StepId(old), Step { after, ..step.clone() });
             }
         }
-    }
-
-    /// Steps of a unit that are followed by others also where they fail; a start is waited for by a gate.
-    fn endings_of(&self, unit: Option<UnitId>) -> Vec<StepId> {
-        let is_it = |step: &Step| {
-            step.unit.is_some() && step.unit == unit && !matches!(step.action, Action::StartContainer { .. })
-        };
-        (0u32..).zip(&self.steps).filter(|(_, step)| is_it(step)).map(|(n, _)| StepId(n)).collect()
     }
 
     fn now_at(&self, old: &[StepId]) -> Vec<StepId> {

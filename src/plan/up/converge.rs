@@ -8,7 +8,8 @@ use super::{
 use crate::{
     plan::{
         Action, Awaits, Cause, Container, ContainerRef, ContainerState, EngineHealth, Found, OneOffTarget,
-        Phase, Place, Step, StepId, Unit, UnitId, UnitReplica, Update, down::is_up, names, place, unit,
+        Phase, Place, Step, StepId, Unit, UnitId, UnitReplica, Update, down::is_up, names, place,
+        unit::Lineup,
     },
     project::{Replica, Service},
 };
@@ -19,13 +20,15 @@ struct Target<'a> {
     unit: UnitId,
     /// The step that gets its image, where one does.
     image: Option<StepId>,
+    /// How many steps there were before its own.
+    first: usize,
 }
 
 impl Builder<'_> {
     pub(super) fn converge(&mut self, name: &str) {
         let service = &self.project.services[name];
         let image = self.image(service);
-        let target = Target { service, unit: self.ids[name], image };
+        let target = Target { service, unit: self.lineup.ids[name], image, first: self.steps.len() };
         self.remove_successors(&target);
         let existing = self.sorted_existing(service);
         let wanted = service.replicas() as usize;
@@ -68,7 +71,7 @@ impl Builder<'_> {
             replicas.push(self.create(&target, &replica));
         }
         self.retire_all(name, &surplus);
-        let unit = unit::unit(self.project, service, &self.ids, replicas);
+        let unit = self.lineup.unit(service, replicas);
         let rollback = rollback(service);
         self.units.push(Unit { update, rollback, beside: obstacle(service).is_none(), ..unit });
     }
@@ -120,9 +123,10 @@ impl Builder<'_> {
     }
 
     /// Steps that remove left-over successors of a service.
-    fn removed_successors(&self, unit: UnitId) -> Vec<StepId> {
-        let is_it = |s: &Step| s.unit == Some(unit) && s.cause == Cause::Leftover && s.gate.is_none();
-        (0u32..).zip(&self.steps).filter(|(_, s)| is_it(s)).map(|(n, _)| StepId(n)).collect()
+    fn removed_successors(&self, target: &Target<'_>) -> Vec<StepId> {
+        let is_it = |s: &Step| s.unit == Some(target.unit) && s.cause == Cause::Leftover && s.gate.is_none();
+        let own = (0u32..).zip(&self.steps).skip(target.first);
+        own.filter(|(_, s)| is_it(s)).map(|(n, _)| StepId(n)).collect()
     }
 
     fn keep(&mut self, target: &Target<'_>, replica: &Replica, container: &Container) -> UnitReplica {
@@ -141,7 +145,7 @@ impl Builder<'_> {
             self.discard_previous(replica);
         }
         self.outcome(target).first.get_or_insert(First::Kept(kept.clone()));
-        let mut found = found(self.project, target.service, container);
+        let mut found = found(&self.lineup, target.service, container);
         let mut cause = Cause::NotRunning;
         if let Some((reconnected, stopped)) = self.reconnect(&container.id) {
             after.extend(reconnected);
@@ -354,7 +358,7 @@ impl Builder<'_> {
         if let Some((_, removed)) = self.vacated.get(&service.name) {
             needs.extend(removed);
         }
-        needs.extend(target.image.into_iter().chain(shared).chain(self.removed_successors(target.unit)));
+        needs.extend(target.image.into_iter().chain(shared).chain(self.removed_successors(target)));
         needs
     }
 
@@ -441,7 +445,7 @@ impl Builder<'_> {
                     container: container.clone(),
                     grace: self.options.stop_grace,
                 };
-                let unit = self.ids[name.as_str()];
+                let unit = self.lineup.ids[name.as_str()];
                 let stop = self.plain(action, cause.clone(), Vec::new(), Some(unit));
                 for step in self.services[on.as_str()].stops.clone() {
                     self.steps[step.index()].after.push(stop);
@@ -460,7 +464,8 @@ impl Builder<'_> {
     pub(super) fn one_off(&mut self, wanted: &OneOffTarget) {
         let service = &self.project.services[wanted.service.as_str()];
         let image = self.image(service);
-        let target = Target { service, unit: self.ids[wanted.service.as_str()], image };
+        let unit = self.lineup.ids[wanted.service.as_str()];
+        let target = Target { service, unit, image, first: self.steps.len() };
         self.services.insert(wanted.service.clone(), Outcome::default());
         let replica = Replica::one_off(&wanted.service);
         let action = Action::CreateContainer {
@@ -475,7 +480,7 @@ impl Builder<'_> {
         self.gated(target.unit, action, Cause::Requested, after);
         let replica =
             UnitReplica { number: replica.number, start: None, existing: None, found: Found::ToStart };
-        self.units.push(unit::one_off(self.project, service, &self.ids, replica));
+        self.units.push(self.lineup.one_off(service, replica));
     }
 
     /// What belongs to no service of the files, and one-off containers that have ended.
@@ -507,10 +512,10 @@ impl Builder<'_> {
 }
 
 /// What is known of a container that stays.
-fn found(project: &crate::project::Project, service: &Service, container: &Container) -> Found {
+fn found(lineup: &Lineup<'_>, service: &Service, container: &Container) -> Found {
     let done = container.state == ContainerState::Exited
         && container.exit_code == Some(0)
-        && unit::is_oneshot(project, service)
+        && lineup.is_oneshot(service)
         && !service.orch.rerun_always;
     match container.state {
         _ if done => Found::Completed,

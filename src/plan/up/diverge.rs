@@ -50,7 +50,7 @@ pub(in crate::plan) fn namespaces(service: &Service) -> impl Iterator<Item = Str
 impl Builder<'_> {
     /// Why a container must be recreated; `None` where it can stay.
     pub(super) fn divergence(&self, service: &Service, container: &Container) -> Option<Cause> {
-        let named = self.options.services.is_empty() || self.options.services.contains(&service.name);
+        let named = self.named.is_empty() || self.named.contains(service.name.as_str());
         match self.options.recreate {
             Recreate::Never => return None,
             Recreate::Force if named => return Some(Cause::Forced),

@@ -6,7 +6,7 @@
 //! A volume goes with its data, and with the containers that use it. It is replaced only where that is wanted in so many
 //! words, once everything else is made that can be made before: what fails until then loses nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{Builder, Detached, diverge::namespaces, graph};
 use crate::{
@@ -58,9 +58,9 @@ pub fn drift(project: &Project, observed: &Observed) -> Drift {
 
 impl Builder<'_> {
     /// Replaces the networks that are not as the files say.
-    pub(super) fn replace_networks(&mut self, wanted: &[String]) {
+    pub(super) fn replace_networks(&mut self) {
         let (project, observed) = (self.project, self.observed);
-        let drifted = drift(project, observed).networks;
+        let drifted: HashSet<String> = drift(project, observed).networks.into_iter().collect();
         let networks: Vec<(&String, &ObservedNetwork)> = project
             .networks
             .iter()
@@ -70,7 +70,7 @@ impl Builder<'_> {
         for (_, network) in &networks {
             self.refuse_strangers(network);
         }
-        self.stop_users(&networks, wanted);
+        self.stop_users(&networks);
         for (key, network) in networks {
             let cause = Cause::NetworkReplaced(network.name.clone());
             let users = || network.users.iter().filter_map(|user| self.detached.get(&user.id));
@@ -84,7 +84,8 @@ impl Builder<'_> {
             self.networks.insert(key.clone(), created);
             for user in &network.users {
                 if let Some(detached) = self.detached.get_mut(&user.id) {
-                    detached.networks.push((created, name.clone()));
+                    let endpoint = user.networks.get(&name).cloned().unwrap_or_default();
+                    detached.networks.push((created, name.clone(), endpoint));
                 }
             }
         }
@@ -114,12 +115,12 @@ impl Builder<'_> {
     }
 
     /// Stops what runs on these networks, dependents first.
-    fn stop_users(&mut self, networks: &[(&String, &ObservedNetwork)], wanted: &[String]) {
-        let place = |c: &Container| c.service().and_then(|s| wanted.iter().position(|w| w == s));
-        let mut users: Vec<(&Container, &str)> = Vec::new();
+    fn stop_users(&mut self, networks: &[(&String, &ObservedNetwork)]) {
+        let place = |c: &Container| c.service().and_then(|s| self.lineup.ids.get_index_of(s));
+        let (mut users, mut known): (Vec<(&Container, &str)>, HashSet<&str>) = Default::default();
         for (_, network) in networks {
             for user in &network.users {
-                if !users.iter().any(|(c, _)| c.id == user.id) {
+                if known.insert(&user.id) {
                     users.push((user, &network.name));
                 }
             }
@@ -127,13 +128,13 @@ impl Builder<'_> {
         users.extend(sharers(self.project, self.observed, &users));
         // What the files do not have depends on what they have, if on anything.
         users.sort_by_key(|(c, _)| std::cmp::Reverse(place(c).unwrap_or(usize::MAX)));
+        let dependents = graph::dependents(self.project);
         let mut stops_of: BTreeMap<String, Vec<StepId>> = BTreeMap::new();
         for (user, network) in users {
             let service = user.service().unwrap_or_default();
-            let dependents =
-                self.project.services.values().filter(|s| graph::dependencies(s).any(|on| on == service));
+            let dependents = dependents.get(service).into_iter().flatten();
             let after: Vec<StepId> =
-                dependents.flat_map(|s| stops_of.get(&s.name).cloned().unwrap_or_default()).collect();
+                dependents.flat_map(|s| stops_of.get(*s).cloned().unwrap_or_default()).collect();
             let stop = is_up(user.state).then(|| {
                 let action = Action::StopContainer {
                     replica: replica(user),
@@ -155,7 +156,7 @@ impl Builder<'_> {
     }
 
     /// Replaces the volumes that are not as the files say, where that is wanted.
-    pub(super) fn replace_volumes(&mut self, wanted: &[String]) {
+    pub(super) fn replace_volumes(&mut self) {
         let (project, observed) = (self.project, self.observed);
         for name in drift(project, observed).volumes {
             if !self.options.replace_volumes.contains(&name) {
@@ -170,7 +171,7 @@ impl Builder<'_> {
             let is_stranger = |c: &&Container| {
                 c.labels.get(PROJECT) != Some(&project.name)
                     || c.is_oneoff()
-                    || !c.service().is_some_and(|s| wanted.iter().any(|w| w == s))
+                    || !c.service().is_some_and(|s| self.lineup.ids.contains_key(s))
             };
             let strangers: Vec<&str> = users.iter().filter(is_stranger).map(|c| c.name.as_str()).collect();
             if !strangers.is_empty() {
@@ -250,10 +251,17 @@ impl Builder<'_> {
             return;
         }
         let ends = behind.clone();
-        loop {
-            let more = |n: &usize| !behind[*n] && self.steps[*n].after.iter().any(|s| behind[s.index()]);
-            let Some(next) = (0..self.steps.len()).find(more) else { break };
-            behind[next] = true;
+        let mut followers: Vec<Vec<usize>> = vec![Vec::new(); self.steps.len()];
+        for (n, step) in self.steps.iter().enumerate() {
+            step.after.iter().for_each(|before| followers[before.index()].push(n));
+        }
+        let mut open: Vec<usize> = (0..ends.len()).filter(|n| ends[*n]).collect();
+        while let Some(n) = open.pop() {
+            for follower in &followers[n] {
+                if !std::mem::replace(&mut behind[*follower], true) {
+                    open.push(*follower);
+                }
+            }
         }
         let is_made = |step: &Step| {
             matches!(
@@ -280,7 +288,7 @@ impl Builder<'_> {
             let own = service.networks.get(key).and_then(Option::as_ref);
             service.mac_address.is_some() || own.is_some_and(|network| network.mac_address.is_some())
         };
-        let mut replaced = self.detached.get(container)?.networks.iter().map(|(_, network)| network);
+        let mut replaced = self.detached.get(container)?.networks.iter().map(|(_, network, _)| network);
         let found = replaced.find(|name| {
             self.project.networks.iter().any(|(key, network)| network.name == **name && asks(key))
         });
@@ -293,9 +301,9 @@ impl Builder<'_> {
         let detached = self.detached.remove(container)?;
         let user = detached.container;
         let mut steps: Vec<StepId> = detached.stop.into_iter().collect();
-        for (created, network) in detached.networks {
+        for (created, network, endpoint) in detached.networks {
             let why = Cause::NetworkReplaced(network.clone());
-            let action = reconnection(&user, &network, &self.observed.networks[&network].users);
+            let action = reconnection(&user, &network, endpoint);
             let after: Vec<StepId> = [created].into_iter().chain(detached.stop).collect();
             steps.push(self.plain(action, why, after, None));
         }
@@ -304,7 +312,7 @@ impl Builder<'_> {
 
     /// Containers that this plan is not about, and that were on a network that is replaced, go on as they were.
     pub(super) fn reconnect_the_rest(&mut self) {
-        let retired: Vec<String> = self
+        let retired: HashSet<String> = self
             .steps
             .iter()
             .filter_map(|step| match &step.action {
@@ -315,6 +323,7 @@ impl Builder<'_> {
         let mut rest: Vec<Container> = self.detached.values().map(|d| d.container.clone()).collect();
         // Whose namespaces are shared comes before those that share them.
         rest.sort_by_key(|container| self.depth(container));
+        let mut starts = self.starts();
         for container in rest.into_iter().filter(|c| !retired.contains(&c.id)) {
             let Some((mut steps, cause)) = self.reconnect(&container.id) else { continue };
             let Some(cause) = cause else { continue };
@@ -324,23 +333,34 @@ impl Builder<'_> {
                 .into_iter()
                 .flat_map(namespaces)
                 .collect();
-            let is_owner = |c: &&Container| c.service().is_some_and(|s| shared.iter().any(|name| name == s));
-            if self.observed.containers.iter().filter(is_owner).any(|c| retired.contains(&c.id)) {
+            if shared.iter().flat_map(|name| self.found_of(name)).any(|c| retired.contains(&c.id)) {
                 self.warnings.push(format!(
                     "container `{}` is stopped: what it shares namespaces with is recreated; `up` recreates it too",
                     container.name
                 ));
                 continue;
             }
-            let owners = (0u32..).zip(&self.steps).filter(|(_, step)| {
-                matches!(&step.action, Action::StartContainer { replica, .. } if shared.contains(&replica.service))
-            });
-            steps.extend(owners.map(|(n, _)| StepId(n)));
+            let owners: BTreeSet<StepId> =
+                shared.iter().filter_map(|name| starts.get(name)).flatten().copied().collect();
+            steps.extend(owners);
             let replica = replica(&container).unwrap_or(Replica { service: String::new(), number: 0 });
             let existing = Some(ContainerRef::from(&container));
+            let service = replica.service.clone();
             let action = Action::StartContainer { replica, name: container.name.clone(), existing };
-            self.plain(action, cause, steps, None);
+            let start = self.plain(action, cause, steps, None);
+            starts.entry(service).or_default().push(start);
         }
+    }
+
+    /// The steps that start containers, by service.
+    fn starts(&self) -> HashMap<String, Vec<StepId>> {
+        let mut starts: HashMap<String, Vec<StepId>> = HashMap::new();
+        for (n, step) in (0u32..).zip(&self.steps) {
+            if let Action::StartContainer { replica, .. } = &step.action {
+                starts.entry(replica.service.clone()).or_default().push(StepId(n));
+            }
+        }
+        starts
     }
 }
 
@@ -355,32 +375,36 @@ fn sharers<'a>(
     observed: &'a Observed,
     users: &[(&'a Container, &'a str)],
 ) -> Vec<(&'a Container, &'a str)> {
-    let mut all = users.to_vec();
-    loop {
-        let stops_with = |c: &Container| {
-            let shared: Vec<String> = namespaces(definition(project, c.service()?)?).collect();
-            let is_owner = |owner: &Container| {
-                is_up(owner.state) && owner.service().is_some_and(|s| shared.iter().any(|name| name == s))
-            };
-            all.iter().find(|(owner, _)| is_owner(owner)).map(|(_, network)| *network)
-        };
-        let is_candidate = |c: &&Container| {
-            is_up(c.state) && !c.is_oneoff() && !all.iter().any(|(known, _)| known.id == c.id)
-        };
-        let candidates = observed.containers.iter().filter(is_candidate);
-        let more: Vec<(&Container, &str)> =
-            candidates.filter_map(|c| stops_with(c).map(|network| (c, network))).collect();
-        if more.is_empty() {
-            return all.split_off(users.len());
+    let known: HashSet<&str> = users.iter().map(|(c, _)| c.id.as_str()).collect();
+    let shared = |c: &'a Container| -> Vec<String> {
+        let is_one = is_up(c.state) && !c.is_oneoff() && !known.contains(c.id.as_str());
+        let service = c.service().filter(|_| is_one).and_then(|s| definition(project, s));
+        service.into_iter().flat_map(namespaces).collect()
+    };
+    let candidates = observed.containers.iter().map(|c| (c, shared(c)));
+    let mut candidates: Vec<(&Container, Vec<String>)> =
+        candidates.filter(|(_, shared)| !shared.is_empty()).collect();
+    // The first container of each service that stops: its place among all of them, and the network.
+    let mut owners: HashMap<&str, (usize, &str)> = HashMap::new();
+    let (mut all, mut seen) = (users.to_vec(), 0);
+    while seen < all.len() {
+        for (place, (owner, network)) in all.iter().enumerate().skip(seen) {
+            if let Some(service) = owner.service().filter(|_| is_up(owner.state)) {
+                owners.entry(service).or_insert((place, network));
+            }
         }
-        all.extend(more);
+        seen = all.len();
+        candidates.retain(|(c, shared)| {
+            let owner = shared.iter().filter_map(|name| owners.get(name.as_str())).min();
+            all.extend(owner.map(|(_, network)| (*c, *network)));
+            owner.is_none()
+        });
     }
+    all.split_off(users.len())
 }
 
-/// Puts a container on the network of this name, as whatever it was there.
-pub(in crate::plan) fn reconnection(container: &Container, network: &str, users: &[Container]) -> Action {
-    let user = users.iter().find(|user| user.id == container.id);
-    let endpoint: Endpoint = user.and_then(|user| user.networks.get(network)).cloned().unwrap_or_default();
+/// Puts a container on the network of this name, as what it was there.
+pub(in crate::plan) fn reconnection(container: &Container, network: &str, endpoint: Endpoint) -> Action {
     Action::Reconnect {
         replica: replica(container),
         container: container.into(),

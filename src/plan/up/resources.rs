@@ -8,9 +8,9 @@ use crate::{
 };
 
 impl Builder<'_> {
-    pub(super) fn networks(&mut self, wanted: &[String]) {
+    pub(super) fn networks(&mut self) {
         let project = self.project;
-        self.replace_networks(wanted);
+        self.replace_networks();
         for (key, network) in &project.networks {
             match self.observed.networks.get(&network.name) {
                 None if network.external => self.missing(("network", key), &network.name),
@@ -28,9 +28,9 @@ impl Builder<'_> {
         }
     }
 
-    pub(super) fn volumes(&mut self, wanted: &[String]) {
+    pub(super) fn volumes(&mut self) {
         let project = self.project;
-        self.replace_volumes(wanted);
+        self.replace_volumes();
         for (key, volume) in &project.volumes {
             if let Some(found) = self.observed.volumes.get(&volume.name) {
                 if !volume.external {
@@ -97,13 +97,11 @@ impl Builder<'_> {
         if let Some(id) = self.images.get(&image) {
             return Some(*id);
         }
-        // Several services may run one image that only one of them says how to build.
         let project = self.project;
-        let builds = |s: &&Service| s.build.is_some() && project.image_name(s) == image;
         let owner = if service.build.is_some() {
             service
         } else {
-            project.services.values().find(builds).unwrap_or(service)
+            self.built.get(&image).copied().unwrap_or(service)
         };
         let (action, cause) = self.image_action(owner, &image)?;
         let within = [within, &[owner.name.as_str()]].concat();

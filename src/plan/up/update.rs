@@ -1,7 +1,7 @@
 //! How containers are replaced where the file says so (`deploy.update_config`): how many at a time, and which comes
 //! first, the stop of the old one or the start of the new one.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{cell::OnceCell, collections::BTreeSet, time::Duration};
 
 use super::Builder;
 use crate::{
@@ -29,23 +29,15 @@ impl Replacement<'_> {
 /// The keys mean what they mean to `docker stack deploy`: without `parallelism` one at a time, with 0 all at once.
 pub(super) fn update(service: &Service, replaced: &[u32]) -> Option<Update> {
     let config = service.deploy.as_ref()?.update_config.as_ref().filter(|_| !replaced.is_empty())?;
-    let at_once = match config.parallelism {
-        Some(0) => replaced.len(),
-        Some(n) => usize::try_from(n).unwrap_or(usize::MAX),
-        None => 1,
-    };
+    let tolerated = tolerated(config.max_failure_ratio.map(|ratio| ratio.0), replaced);
     let (tolerated, on_failure) = match config.failure_action.as_deref() {
         Some("continue") => (replaced.len(), None),
-        Some("rollback") => {
-            (tolerated(config.max_failure_ratio.map(|ratio| ratio.0), replaced), Some(OnFailure::Rollback))
-        }
-        Some("pause") => {
-            (tolerated(config.max_failure_ratio.map(|ratio| ratio.0), replaced), Some(OnFailure::Keep))
-        }
-        Some(_) | None => (tolerated(config.max_failure_ratio.map(|ratio| ratio.0), replaced), None),
+        Some("rollback") => (tolerated, Some(OnFailure::Rollback)),
+        Some("pause") => (tolerated, Some(OnFailure::Keep)),
+        Some(_) | None => (tolerated, None),
     };
     Some(Update {
-        batches: replaced.chunks(at_once).map(<[u32]>::to_vec).collect(),
+        batches: Update::batched(replaced, at_once(config.parallelism)),
         delay: time(config.delay),
         monitor: time(config.monitor),
         tolerated,
@@ -58,11 +50,16 @@ pub(super) fn update(service: &Service, replaced: &[u32]) -> Option<Update> {
 pub(super) fn rollback(service: &Service) -> Option<Rollback> {
     let config = service.deploy.as_ref()?.rollback_config.as_ref()?;
     Some(Rollback {
-        parallelism: usize::try_from(config.parallelism.unwrap_or(1)).unwrap_or(usize::MAX),
+        parallelism: at_once(config.parallelism),
         delay: time(config.delay),
         monitor: time(config.monitor),
         start_first: config.order.as_deref() == Some("start-first"),
     })
+}
+
+/// How many at a time; 0: all.
+fn at_once(parallelism: Option<u64>) -> usize {
+    usize::try_from(parallelism.unwrap_or(1)).unwrap_or(usize::MAX)
 }
 
 fn time(given: Option<SignedDuration>) -> Duration {
@@ -98,14 +95,31 @@ impl Builder<'_> {
     /// Networks of a service, by key, on which others may ask for it by name: all but those on which there is nothing
     /// but what it depends on itself.
     pub(super) fn asked_on(&self, service: &Service) -> Vec<String> {
-        let below = dependencies(self.project, &service.name);
+        let below = OnceCell::new();
+        let is_below =
+            |other: &str| below.get_or_init(|| dependencies(self.project, &service.name)).contains(other);
         let asks = |key: &String| {
             let is_external = self.project.networks.get(key).is_some_and(|network| network.external);
-            let others = self.project.services.values().filter(|other| other.networks.contains_key(key));
+            let mut others = self.project.services.values().filter(|other| other.networks.contains_key(key));
             is_external
-                || others.into_iter().any(|o| o.name != service.name && !below.contains(o.name.as_str()))
+                // What comes later in the order of dependencies is nothing that it depends on.
+                || self.last_on(key).is_some_and(|last| last != service.name)
+                || others.any(|o| o.name != service.name && !is_below(&o.name))
         };
         service.networks.keys().filter(|key| asks(key)).cloned().collect()
+    }
+
+    /// The service on a network, by key, that comes last in the order of dependencies.
+    fn last_on(&self, key: &str) -> Option<&str> {
+        let last = self.last_on.get_or_init(|| {
+            let order = graph::dependency_order(self.project).unwrap_or_default();
+            let networks = |name: String| {
+                let service = &self.project.services[name.as_str()];
+                service.networks.keys().map(move |key| (key.as_str(), name.clone()))
+            };
+            order.into_iter().flat_map(networks).collect()
+        });
+        last.get(key).map(String::as_str)
     }
 
     /// What an update costs that the user may not expect.
