@@ -46,11 +46,6 @@ pub(super) async fn run(invocation: &Invocation, args: &BenchArgs) -> Result<Exi
     let compose = compose_plugin(&invocation, &args.only).await?;
     let engine = invocation.connect().await?;
     let observed = free(&invocation, &project, &*engine).await?;
-    let ways: Vec<Way> = [Way::Sequential, Way::Orch, Way::Compose]
-        .into_iter()
-        .filter(|way| args.only.is_empty() || args.only.contains(way))
-        .filter(|way| *way != Way::Compose || compose.is_some())
-        .collect();
     let notes = notes(&project, args, compose.as_ref().map(|(_, version)| version.as_str()));
     let signals = Signals::listen(&invocation.signal_sources())
         .map_err(|e| CliError::failed("failed to listen to signals").caused_by(&e))?;
@@ -63,20 +58,48 @@ pub(super) async fn run(invocation: &Invocation, args: &BenchArgs) -> Result<Exi
         stop_timeout: args.timeout,
         invocation: &invocation,
     };
+    let ways = ways(args, calls.compose.is_some());
     let quiet = invocation.display().progress == ProgressMode::Quiet;
     let mut turns = Turns::new(&project, Arc::clone(&engine), calls, signals, quiet);
     let measured = turns.measure(&ways, args.runs, &observed).await;
-    turns.clean_up().await?;
-    let Some(measured) = measured? else { return Ok(Exit::Interrupted) };
-    let version = &engine.info().server_version;
-    let comparison =
-        Comparison { project: &called, engine: version, runs: args.runs, measured: &measured, notes: &notes };
+    let cleaned = turns.clean_up().await;
+    let measured = match (measured, &cleaned) {
+        (Ok(measured), _) => measured,
+        (Err(error), Ok(())) => return Err(error),
+        (Err(error), Err(left)) => return Err(besides(error, left)),
+    };
+    let mut exit = Exit::Interrupted;
+    if let Some(measured) = &measured {
+        let version = &engine.info().server_version;
+        let runs = args.runs;
+        exit = show(&Comparison { project: &called, engine: version, runs, measured, notes: &notes }, args);
+    }
+    // What is left is the worse news.
+    cleaned.map(|()| exit)
+}
+
+/// An error, and what is left of the project.
+fn besides(mut error: CliError, left: &CliError) -> CliError {
+    let words: Vec<&str> = std::iter::once(&left.message).chain(&left.causes).map(String::as_str).collect();
+    error.hints.push(words.join(": "));
+    error.hints.extend(left.hints.iter().cloned());
+    error
+}
+
+fn show(comparison: &Comparison<'_>, args: &BenchArgs) -> Exit {
     let printed = print(&match args.format {
         Format::Table => comparison.text(),
         Format::Json => format!("{:#}\n", comparison.json()),
     });
-    let has_failed = measured.iter().any(|measured| measured.failed.is_some());
-    Ok(if has_failed { Exit::Failed } else { printed })
+    let has_failed = comparison.measured.iter().any(|measured| measured.failed.is_some());
+    if has_failed { Exit::Failed } else { printed }
+}
+
+/// The ways that are asked for and can be measured, in their order.
+fn ways(args: &BenchArgs, has_compose: bool) -> Vec<Way> {
+    let is_wanted = |way: &Way| args.only.is_empty() || args.only.contains(way);
+    let all = [Way::Sequential, Way::Orch, Way::Compose].into_iter();
+    all.filter(is_wanted).filter(|way| *way != Way::Compose || has_compose).collect()
 }
 
 /// The command line for a project of its own, and the name that the project has otherwise.
@@ -194,7 +217,10 @@ fn state_folder(project: &str) -> Result<PathBuf, CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::project::{HealthSpec, Service};
+    use crate::{
+        engine::{EngineError, EngineErrorKind::Failed},
+        project::{HealthSpec, Service},
+    };
 
     fn project(services: &[(&str, bool)]) -> Project {
         let mut project = Project::default();
@@ -205,6 +231,16 @@ mod tests {
             project.services.insert((*name).to_owned(), service);
         }
         project
+    }
+
+    #[test]
+    fn what_is_left_is_told_beside_the_error() {
+        let mut left = CliError::failed("failed to remove all of shop").hint("`down` removes the rest");
+        left.causes.push("these are left: shop-web-1".to_owned());
+        let error = besides(CliError::engine("failed to list", &EngineError::new(Failed, "x")), &left);
+        assert_eq!(error.exit(), Exit::Engine);
+        let hints = ["failed to remove all of shop: these are left: shop-web-1", "`down` removes the rest"];
+        assert_eq!(error.hints, hints);
     }
 
     #[test]

@@ -147,7 +147,7 @@ fn project_words(project: &ProjectFlags) -> Vec<OsString> {
     words
 }
 
-pub(super) fn owned(words: &[&str]) -> Vec<String> {
+fn owned(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 

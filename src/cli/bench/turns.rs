@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, process::Output, sync::Arc};
 use tokio::process::Command;
 
 use super::{
-    calls::{Calls, owned},
+    calls::Calls,
     child::{self, Child, Ended, Next},
     figures::{Lap, Measured, Sample, Step},
     show::seconds,
@@ -114,14 +114,14 @@ impl<'a> Turns<'a> {
         let built_images: BTreeSet<String> = built.iter().map(|s| self.project.image_name(s)).collect();
         let pulled = pulled.into_iter().filter(|s| !built_images.contains(&self.project.image_name(s)));
         let names = |services: Vec<&Service>| services.into_iter().map(|s| s.name.clone()).collect();
-        let calls: [(Vec<String>, Vec<String>); 2] =
-            [(owned(&["build"]), names(built)), (owned(&["pull"]), names(pulled.collect()))];
-        for (mut words, services) in calls {
+        let calls: [(&str, &str, Vec<String>); 2] =
+            [("build", "building", names(built)), ("pull", "pulling", names(pulled.collect()))];
+        for (word, doing, services) in calls {
             if services.is_empty() {
                 continue;
             }
-            self.say(&format!("{} {}", words.concat(), services.join(" ")));
-            words.extend(services);
+            self.say(&format!("{doing} for {}", services.join(", ")));
+            let words: Vec<String> = std::iter::once(word.to_owned()).chain(services).collect();
             let command = self.calls.orch(&words);
             self.call(command).await?;
         }
