@@ -339,9 +339,13 @@ impl<'a> Builder<'a> {
     }
 
     fn step(&mut self, step: Step) -> StepId {
-        let id = StepId(u32::try_from(self.steps.len()).expect("fewer than 2^32 steps"));
+        let id = self.next_step();
         self.steps.push(step);
         id
+    }
+
+    fn next_step(&self) -> StepId {
+        StepId(u32::try_from(self.steps.len()).expect("fewer than 2^32 steps"))
     }
 
     /// A step of the run phase without a gate.

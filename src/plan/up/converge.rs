@@ -20,15 +20,15 @@ struct Target<'a> {
     unit: UnitId,
     /// The step that gets its image, where one does.
     image: Option<StepId>,
-    /// How many steps there were before its own.
-    first: usize,
+    /// Its own steps begin here.
+    first: StepId,
 }
 
 impl Builder<'_> {
     pub(super) fn converge(&mut self, name: &str) {
         let service = &self.project.services[name];
         let image = self.image(service);
-        let target = Target { service, unit: self.lineup.ids[name], image, first: self.steps.len() };
+        let target = Target { service, unit: self.lineup.ids[name], image, first: self.next_step() };
         self.remove_successors(&target);
         let existing = self.sorted_existing(service);
         let wanted = service.replicas() as usize;
@@ -125,7 +125,7 @@ impl Builder<'_> {
     /// Steps that remove left-over successors of a service.
     fn removed_successors(&self, target: &Target<'_>) -> Vec<StepId> {
         let is_it = |s: &Step| s.unit == Some(target.unit) && s.cause == Cause::Leftover && s.gate.is_none();
-        let own = (0u32..).zip(&self.steps).skip(target.first);
+        let own = (target.first.0..).zip(&self.steps[target.first.index()..]);
         own.filter(|(_, s)| is_it(s)).map(|(n, _)| StepId(n)).collect()
     }
 
@@ -465,7 +465,7 @@ impl Builder<'_> {
         let service = &self.project.services[wanted.service.as_str()];
         let image = self.image(service);
         let unit = self.lineup.ids[wanted.service.as_str()];
-        let target = Target { service, unit, image, first: self.steps.len() };
+        let target = Target { service, unit, image, first: self.next_step() };
         self.services.insert(wanted.service.clone(), Outcome::default());
         let replica = Replica::one_off(&wanted.service);
         let action = Action::CreateContainer {
