@@ -75,6 +75,9 @@
 //! - An event: [`event::EventKind`], then `report` says how it looks.
 //! - A kind of probe: [`project::ProbeSpec`] → `compose/extension/probe.rs` → `probe`.
 //! - A flag: `cli/args`; it reaches the core only as data of the plan or the project.
+//!
+//! Ten thousand services are to take ten times what a thousand take. `tests/scale` holds that by what is allocated and
+//! by instructions; `cargo test --release --test scale -- --ignored --nocapture curve` shows the curve, with time.
 
 pub mod cli;
 pub mod compose;
