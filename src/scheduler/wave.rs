@@ -167,3 +167,84 @@ impl Scheduler {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        plan::{
+            Action, Cause, Found, Gate, GateOn, Limits, Observed, Phase, Readiness, RestartedByEngine, Step,
+            StepId, Unit, UnitReplica,
+        },
+        project::{Replica, Require, StartPolicy},
+        scheduler::{AfterReady, ContainerChange, Effect, Input, StepOutput},
+    };
+
+    /// A unit whose container runs already, in a wave or behind one.
+    fn unit(service: &str, wave: Option<usize>, gate: Option<GateOn>, start: Option<StepId>) -> Unit {
+        let container = crate::plan::ContainerRef { id: service.to_owned(), name: service.to_owned() };
+        Unit {
+            service: service.to_owned(),
+            replicas: vec![UnitReplica {
+                number: 0,
+                start,
+                existing: Some(container),
+                found: Found::ToStart,
+            }],
+            critical: true,
+            gates: gate.into_iter().map(|on| Gate { on, required: true }).collect(),
+            wave,
+            readiness: Readiness::Running,
+            oneshot: false,
+            start: StartPolicy::default(),
+            supervised: false,
+            restarted_by_engine: RestartedByEngine::No,
+            update: None,
+            rollback: None,
+            beside: false,
+        }
+    }
+
+    fn start(service: &str, id: u32) -> Step {
+        let replica = Replica { service: service.to_owned(), number: 0 };
+        let (name, unit) = (service.to_owned(), Some(UnitId(id)));
+        let action = Action::StartContainer { replica, name, existing: None };
+        let (cause, phase) = (Cause::NotRunning, Phase::Run);
+        Step { action, after: Vec::new(), gate: unit, awaits: None, unit, cause, phase }
+    }
+
+    #[test]
+    fn what_waits_for_a_wave_and_is_in_none_starts_after_it() {
+        let units = vec![
+            unit("a", Some(0), None, Some(StepId(0))),
+            unit("job", None, Some(GateOn::Wave(0)), Some(StepId(1))),
+        ];
+        let wave = |name: &str, units| crate::plan::Wave {
+            name: name.to_owned(),
+            units,
+            ready_when: Require::All,
+            timeout: None,
+        };
+        let plan = crate::plan::Plan {
+            project: "p".to_owned(),
+            steps: vec![start("a", 0), start("job", 1)],
+            units,
+            waves: vec![wave("first", vec![UnitId(0)]), wave("second", Vec::new())],
+            limits: Limits { starts: 1, calls: 1, images: 1, timeout: None },
+            window: None,
+            warnings: Vec::new(),
+        };
+        let mut scheduler = Scheduler::new(Arc::new(plan), &Observed::default(), AfterReady::Finish);
+        let performed = |effects: Vec<Effect>| -> Vec<StepId> {
+            let steps = effects.into_iter();
+            steps.filter_map(|e| if let Effect::Perform(step) = e { Some(step) } else { None }).collect()
+        };
+        assert_eq!(performed(scheduler.step(Elapsed::ZERO, Input::Tick)), [StepId(0)]);
+        let change = ContainerChange::Started;
+        scheduler.step(Elapsed::ZERO, Input::Container { id: "a".to_owned(), change });
+        let input = Input::StepFinished { step: StepId(0), result: Ok(StepOutput::Done) };
+        assert_eq!(performed(scheduler.step(Elapsed::ZERO, input)), [StepId(1)]);
+    }
+}
