@@ -131,6 +131,9 @@ pub struct ProjectFlags {
     /// Show what would be done, and do nothing
     #[arg(long, global = true)]
     pub dry_run: bool,
+    /// Write where the time goes to this file, for `https://ui.perfetto.dev` and `chrome://tracing`
+    #[arg(long, value_name = "FILE", global = true)]
+    pub trace: Option<PathBuf>,
 }
 
 /// How things are shown.

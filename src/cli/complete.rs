@@ -127,7 +127,7 @@ fn services(before: &[String]) -> Vec<String> {
     let words = std::iter::once("docker-orch".to_owned()).chain(before.iter().cloned());
     let root = Root::command().ignore_errors(true).try_get_matches_from(words);
     let Ok(root) = root.and_then(|matches| Root::from_arg_matches(&matches)) else { return Vec::new() };
-    let Ok(invocation) = Invocation::read(&root) else { return Vec::new() };
+    let Ok(invocation) = Invocation::read(&root, None) else { return Vec::new() };
     // Silent: a shell shows whatever is said.
     let loaded = compose::load(&LocalFiles, &invocation.environment(), &invocation.load_options(&[]));
     loaded.project.map(|project| project.services.keys().cloned().collect()).unwrap_or_default()

@@ -7,12 +7,15 @@ use std::{
 };
 
 use clap::{CommandFactory as _, FromArgMatches as _};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter, Layer as _, filter, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 use super::{
     CliError, Exit, Invocation,
     args::{Command, DockerFlags, PlanArgs, Root},
     plugin::{self, Call},
+    trace::Tracer,
     version,
 };
 
@@ -34,7 +37,6 @@ pub fn main() -> ExitCode {
             .into();
         }
     };
-    trace(&root.docker);
     dispatch(root)
         .unwrap_or_else(|error| {
             print_error(&error);
@@ -53,7 +55,9 @@ fn dispatch(root: Root) -> Result<Exit, CliError> {
     if root.version {
         return Ok(print_line(&version::text(&super::args::VersionArgs::default())));
     }
-    let invocation = Invocation::read(&root)
+    let tracer = root.project.trace.as_deref().map(Tracer::create).transpose()?;
+    log(&root.docker, tracer.clone());
+    let invocation = Invocation::read(&root, tracer.clone())
         .map_err(|e| CliError::failed("failed to find the current folder").caused_by(&e))?;
     let Some(command) = root.command else {
         return match Root::command().print_help() {
@@ -69,6 +73,9 @@ fn dispatch(root: Root) -> Result<Exit, CliError> {
     let result = runtime.block_on(run(&invocation, &command));
     // A read of standard input or a resolver may still hang on a blocking thread: nobody waits for it.
     runtime.shutdown_background();
+    if let Some(tracer) = tracer {
+        tracer.finish();
+    }
     result
 }
 
@@ -115,8 +122,8 @@ async fn run(invocation: &Invocation, command: &Command) -> Result<Exit, CliErro
     }
 }
 
-/// Messages of libraries and of ours, on standard error: quiet unless asked for.
-fn trace(docker: &DockerFlags) {
+/// Messages of libraries and of ours, on standard error: quiet unless asked for. Beside them, what a trace is made of.
+fn log(docker: &DockerFlags, tracer: Option<Tracer>) {
     let ours = match docker.log_level.as_deref() {
         _ if docker.debug => "debug",
         Some("debug") => "debug",
@@ -129,13 +136,10 @@ fn trace(docker: &DockerFlags) {
         .and_then(|text| EnvFilter::try_new(text).ok())
         .unwrap_or_else(|| EnvFilter::new(format!("docker_orch={ours},bollard=warn,hyper=warn,warn")));
     // A second subscriber (in tests) changes nothing.
-    drop(
-        tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(io::stderr)
-            .with_target(false)
-            .try_init(),
-    );
+    let messages =
+        tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false).with_filter(filter);
+    let tracer = tracer.map(|tracer| tracer.with_filter(filter::filter_fn(Tracer::wants)));
+    drop(tracing_subscriber::registry().with(messages).with(tracer).try_init());
 }
 
 /// The single printer of errors.

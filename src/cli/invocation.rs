@@ -6,7 +6,10 @@ use std::{
     path::PathBuf,
 };
 
-use super::args::{DisplayFlags, DockerFlags, ProjectFlags, Root};
+use super::{
+    args::{DisplayFlags, DockerFlags, ProjectFlags, Root},
+    trace::Tracer,
+};
 
 /// Everything that a command gets beside its own arguments.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +26,8 @@ pub struct Invocation {
     pub cwd: PathBuf,
     /// What the standard streams are.
     pub terminals: Terminals,
+    /// Where it is noted what takes time.
+    pub(super) tracer: Option<Tracer>,
 }
 
 /// Which of the standard streams are terminals.
@@ -42,7 +47,7 @@ impl Invocation {
     /// # Errors
     ///
     /// The current folder is gone.
-    pub fn read(root: &Root) -> io::Result<Self> {
+    pub(super) fn read(root: &Root, tracer: Option<Tracer>) -> io::Result<Self> {
         let project = match &root.command {
             Some(command) => command.project_flags(root.project.clone()),
             None => root.project.clone(),
@@ -60,6 +65,7 @@ impl Invocation {
                 stdout: io::stdout().is_terminal(),
                 stderr: io::stderr().is_terminal(),
             },
+            tracer,
         })
     }
 

@@ -16,6 +16,7 @@ impl Invocation {
     ///
     /// The files are wrong; the error shows every fault with its place.
     pub fn load(&self, options: &LoadOptions) -> Result<Project, CliError> {
+        let _phase = tracing::trace_span!("phase", name = "load").entered();
         let loaded = compose::load(&LocalFiles, &self.environment(), options);
         self.said(loaded.project, &loaded.diagnostics, &loaded.sources)
     }

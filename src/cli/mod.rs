@@ -40,6 +40,7 @@ mod scope;
 mod session;
 mod settings;
 mod table;
+mod trace;
 mod up;
 mod variables;
 mod version;

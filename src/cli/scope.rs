@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use tracing::Instrument as _;
+
 use super::{CliError, Invocation, args::parse_duration};
 use crate::{
     engine::{
@@ -76,7 +78,8 @@ impl Invocation {
     /// It cannot be reached, or the flags contradict each other.
     pub async fn connect(&self) -> Result<Arc<dyn Engine>, CliError> {
         let options = ConnectOptions { limit: self.engine_timeout()?, ..self.connect_options() };
-        match DockerEngine::connect(&options).await {
+        let phase = tracing::trace_span!("phase", name = "connect");
+        match DockerEngine::connect(&options).instrument(phase).await {
             Ok(engine) => Ok(Arc::new(engine)),
             Err(error) => Err(CliError::engine("failed to connect to the engine", &error)),
         }

@@ -99,6 +99,9 @@ impl Session {
         if let Some(path) = shown.events {
             run.add_sink(events_file(path, mask.clone())?);
         }
+        if let Some(tracer) = &invocation.tracer {
+            run.add_sink(Box::new(Masked::new(tracer.clone(), mask.clone())));
+        }
         run.add_sink(Box::new(reporter.clone()));
         let (thread, again) = (Some(thread), invocation.again());
         let this = Self { label, reporter, thread, passed_on, folder, mask, first, display, sources, again };

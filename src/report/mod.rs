@@ -14,6 +14,7 @@ mod reporter;
 mod story;
 mod summary;
 mod text;
+mod trace;
 mod tty;
 mod view;
 
@@ -27,5 +28,6 @@ pub use reporter::{Report, Reporter, Streams};
 pub use story::{StoryOptions, past_json, story, story_json};
 pub use summary::{SummaryOptions, summary};
 pub use text::{human_bytes, human_duration};
+pub use trace::{Group, Slice, Trace};
 pub use tty::{StyledLine, TtyReport, frame};
 pub use view::*;

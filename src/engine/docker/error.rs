@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bollard::errors::Error;
+use tracing::Instrument as _;
 
 use crate::engine::{EngineError, EngineErrorKind as Kind};
 
@@ -12,7 +13,7 @@ pub(super) async fn within<T>(
     what: &str,
     call: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, EngineError> {
-    match tokio::time::timeout(limit, call).await {
+    match tokio::time::timeout(limit, call).instrument(tracing::trace_span!("request", what)).await {
         Ok(result) => result.map_err(classify),
         Err(_) => Err(EngineError::new(
             Kind::TimedOut,
