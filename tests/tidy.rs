@@ -56,7 +56,7 @@ const PURE: [&str; 8] = ["diagnostic", "time", "project", "compose", "plan", "he
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("bollard", &["engine/docker"]),
     ("clap", &["cli"]),
-    ("tokio", &["engine", "executor", "run", "probe", "tool", "journal", "metrics", "cli"]),
+    ("tokio", &["engine", "executor", "run", "probe", "machine", "tool", "journal", "metrics", "cli"]),
     // netns opens /proc/PID/ns/net: there is no other way into a container's network
     // tool looks for programs
     // machine reads /proc

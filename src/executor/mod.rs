@@ -6,6 +6,7 @@
 
 mod ask;
 mod drive;
+mod exit;
 mod follow;
 mod hear;
 mod life;

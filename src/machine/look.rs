@@ -6,7 +6,9 @@ use std::{
     path::Path,
 };
 
-use super::{Machine, sockets};
+use futures::{FutureExt as _, future::BoxFuture};
+
+use super::{Machine, exit, sockets};
 use crate::plan::{EngineFacts, MachineFacts, Questions, Space};
 
 /// The machine that this program runs on.
@@ -48,6 +50,10 @@ impl Machine for ThisMachine {
         name.nodename().to_str().is_ok_and(|name| name == engine.machine)
             && !engine.data_root.is_empty()
             && Path::new(&engine.data_root).exists()
+    }
+
+    fn ended<'a>(&'a self, pid: u32, container: &'a str) -> BoxFuture<'a, bool> {
+        exit::ended(pid, container).boxed()
     }
 
     fn space(&self, path: &str) -> Option<Space> {

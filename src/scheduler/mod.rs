@@ -25,6 +25,7 @@ mod again;
 mod agenda;
 mod checks;
 mod cursor;
+mod ended;
 mod finish;
 mod gate;
 mod input;

@@ -8,6 +8,8 @@ use std::{
     },
 };
 
+use futures::future::BoxFuture;
+
 use docker_orch::{
     diagnostic::{Diagnostic, Severity},
     engine::sim::{Effect, Fault, Script, SimEngine, SimImage, Verb},
@@ -462,6 +464,10 @@ impl Machine for Busy {
             sockets: busy.then(|| self.socket.clone()).into_iter().collect(),
             ..MachineFacts::default()
         }
+    }
+
+    fn ended<'a>(&'a self, _: u32, _: &'a str) -> BoxFuture<'a, bool> {
+        Box::pin(std::future::ready(false))
     }
 
     fn is_home_of(&self, engine: &EngineFacts) -> bool {
