@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use super::{Breaker, ProbeResult, Signal, result::Finding};
-use crate::{
-    project::Check,
-    time::{Backoff, Elapsed},
-};
+use crate::{project::Check, time::Elapsed};
 
 /// The shortest pause between two probes of one check.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// The longest pause during start-up, unless the probe itself is slow.
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// Between these, a pause is this part of the time since the stage began.
+const PATIENCE: u32 = 8;
 
 /// What a check's results say of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,8 +46,6 @@ pub(super) struct Watch {
     pub(super) probes: u64,
     /// Those of them that failed.
     pub(super) failed: u64,
-    /// Failed probes of the start-up, for the growing pause.
-    pub(super) attempts: u32,
     /// Whether it is let through; closed for good where the check has none.
     pub(super) breaker: Breaker,
 }
@@ -66,7 +63,6 @@ impl Watch {
             last: None,
             probes: 0,
             failed: 0,
-            attempts: 0,
             breaker: Breaker::default(),
         }
     }
@@ -130,10 +126,8 @@ impl Watch {
                 self.pass(check, Standing::Limping(why));
                 FIRST_PAUSE
             }
-            Finding::Bad(_) => {
-                self.attempts = self.attempts.saturating_add(1);
-                Backoff::new(FIRST_PAUSE, LONGEST_PAUSE).pause(self.attempts - 1)
-            }
+            // What was waited for long may wait a little longer: that loses a small part of it, and few probes are made.
+            Finding::Bad(_) => (now.since(self.began) / PATIENCE).clamp(FIRST_PAUSE, LONGEST_PAUSE),
         };
         // A slow probe (an exec, a query) must not keep the container busy with nothing else.
         self.wait_until(now + pause.max(result.took / 2));
