@@ -3,7 +3,7 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use futures::StreamExt as _;
+use futures::{StreamExt as _, future::join};
 use tokio::time::{Instant, sleep};
 
 use super::Run;
@@ -85,6 +85,32 @@ impl Run {
         let stream = self.unless_ended(async move { engine.events(&name).await }).await?;
         self.watch.begin(stream.map_err(AskError::Engine)?);
         Ok(())
+    }
+
+    /// Asks the engine something while it begins to [`listen`](Self::listen): what happens after the answer is heard.
+    ///
+    /// # Errors
+    ///
+    /// The engine does not tell, or a request to end has come. That it cannot be heard yet is none.
+    pub async fn ask_and_listen<T, A>(&mut self, question: impl Fn() -> A) -> Result<T, AskError>
+    where
+        A: Future<Output = Result<T, EngineError>>,
+    {
+        if self.watch.is_live() {
+            return self.ask(question).await;
+        }
+        let (engine, name) = (Arc::clone(&self.engine), self.project.name.clone());
+        let events = async move { engine.events(&name).await };
+        let (stream, answer) = self.unless_ended(join(events, question())).await?;
+        match stream {
+            Ok(stream) => self.watch.begin(stream),
+            // Tried again, and told, when a plan begins.
+            Err(error) => tracing::debug!("the engine's events cannot be heard yet: {error}"),
+        }
+        match answer {
+            Ok(answer) => Ok(answer),
+            Err(_) => self.ask(question).await,
+        }
     }
 
     /// Waits for something that changes nothing.

@@ -1,15 +1,19 @@
 //! The loop: what happens goes into the scheduler, what it decides is carried out.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use futures::StreamExt as _;
 use tokio::{
-    sync::{mpsc, watch as watch_channel},
+    sync::{mpsc, oneshot, watch as watch_channel},
     task::{JoinError, JoinSet},
 };
+use tracing::Instrument as _;
 
 use super::{
-    AskError, CancelRequest, Followed, Run,
+    AskError, CancelRequest, Followed, Run, exit,
     follow::{FollowTask, Log},
     task::{ProbeTask, StepDone, StepTask},
     watch::{self, Reconnected},
@@ -45,6 +49,8 @@ pub struct Driven {
 enum Finished {
     Step(StepId, Box<StepDone>),
     Probe(Box<ProbeOrder>, ProbeResult, Option<Arc<ContainerDetail>>),
+    /// Whether the process that this step stops is seen to have ended.
+    ProcessEnded(StepId, bool),
     /// What a log said, and the rest of it.
     Moved(FollowKey, Option<Movement>, Log),
     Restarted(Box<RestartOrder>, Box<StepDone>),
@@ -70,6 +76,8 @@ struct Drive {
     /// Logs that somebody may want to read on in.
     logs: BTreeMap<FollowKey, Log>,
     tries: BTreeMap<StepId, u32>,
+    /// Stops the end of whose process is worth looking for.
+    awaited: BTreeSet<StepId>,
     progress: mpsc::UnboundedSender<EventKind>,
     said: Vec<(Action, Mapping)>,
     /// Everything was ready for good.
@@ -98,16 +106,17 @@ impl Run {
         images.extend(self.images.clone());
         let mut drive = Drive {
             scheduler: Scheduler::new(Arc::clone(&plan), &observed, after),
-            plan,
             observed,
             images,
             tasks: JoinSet::new(),
             running: BTreeMap::new(),
             logs: BTreeMap::new(),
             tries: BTreeMap::new(),
+            awaited: if self.engine.info().local { exit::awaited(&plan) } else { BTreeSet::new() },
             progress,
             said: Vec::new(),
             stood: false,
+            plan,
             ending: watch_channel::Sender::new(false),
         };
         self.follow_found(&drive);
@@ -236,8 +245,21 @@ impl Run {
         let tries = drive.tries.entry(id).or_insert(0);
         *tries += 1;
         let again = *tries > 1;
-        let task = self.step_task(drive, step, again);
-        let handle = drive.tasks.spawn(async move { Finished::Step(id, Box::new(task.perform().await)) });
+        let mut task = self.step_task(drive, step, again);
+        if let Some(container) = task.stops().filter(|_| drive.awaited.contains(&id))
+            && let Some(machine) = self.machine()
+        {
+            let (tell, told) = oneshot::channel();
+            let container = container.id.clone();
+            drive.tasks.spawn(async move {
+                Finished::ProcessEnded(id, exit::ended(machine, container, told).await)
+            });
+            task.tell_process = Some(tell);
+        }
+        let span = task.span();
+        let handle = drive
+            .tasks
+            .spawn(async move { Finished::Step(id, Box::new(task.perform().instrument(span).await)) });
         drive.running.insert(handle.id(), Work::Step(id));
     }
 
@@ -284,6 +306,7 @@ impl Run {
             images: drive.images.clone(),
             again,
             progress: drive.progress.clone(),
+            tell_process: None,
             fingerprints: Arc::clone(&self.fingerprints),
             quiet: self.quiet,
             step,
@@ -321,8 +344,9 @@ impl Run {
             peers: peers.into_iter().filter(|(_, ids)| !ids.is_empty()).collect(),
             order,
         };
+        let span = task.span();
         drive.tasks.spawn(async move {
-            let (order, result, detail) = task.run().await;
+            let (order, result, detail) = task.run().instrument(span).await;
             Finished::Probe(Box::new(order), result, detail)
         });
     }
@@ -343,6 +367,9 @@ impl Run {
                 }
                 vec![Input::Probed { key: order.key, result }]
             }
+            Ok((_, Finished::ProcessEnded(step, seen))) => {
+                seen.then_some(Input::ProcessEnded { step }).into_iter().collect()
+            }
             Ok((_, Finished::Moved(key, movement, log))) => {
                 if movement.is_some() {
                     drive.logs.insert(key, log);
@@ -351,10 +378,11 @@ impl Run {
             }
             Ok((task, Finished::Restarted(order, done))) => {
                 drive.running.remove(&task);
-                let StepDone { result, detail, .. } = *done;
-                self.learn(drive, detail);
-                let RestartOrder { unit, place, .. } = *order;
-                vec![Input::Restarted { unit, place, result: result.map(|_| ()) }]
+                let RestartOrder { unit, place, container, .. } = *order;
+                if done.result.is_ok() {
+                    self.came_up(drive, &container.id);
+                }
+                vec![Input::Restarted { unit, place, result: done.result.map(|_| ()) }]
             }
             Ok((_, Finished::Reconnected(new, known))) => self.watch.resume(new, &known),
             Err(error) => {
@@ -371,13 +399,11 @@ impl Run {
         }
     }
 
-    /// Takes what is known of a container that was started.
-    fn learn(&mut self, drive: &Drive, detail: Option<ContainerDetail>) {
-        if let Some(detail) = detail {
-            if !self.watch.is_live() {
-                self.follow(drive, &detail.id);
-            }
-            self.details.insert(detail.id.clone(), Arc::new(detail));
+    /// A container was started: it may be somewhere else than before. Whoever probes it looks where.
+    fn came_up(&mut self, drive: &Drive, id: &str) {
+        self.details.remove(id);
+        if !self.watch.is_live() {
+            self.follow(drive, id);
         }
     }
 
@@ -399,13 +425,13 @@ impl Run {
             (&done.result, &drive.plan.steps[step.index()].action)
             && let Some(container) = drive.scheduler.container(replica)
         {
-            self.watch.expect_start(&container.id);
+            let id = container.id.clone();
+            self.watch.expect_start(&id);
+            self.came_up(drive, &id);
         }
         if let Action::TakeNames { .. } = &drive.plan.steps[step.index()].action {
             // It has another address.
             self.details.extend(done.detail.map(|detail| (detail.id.clone(), Arc::new(detail))));
-        } else {
-            self.learn(drive, done.detail);
         }
         vec![Input::StepFinished { step, result: done.result }]
     }

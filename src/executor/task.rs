@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures::FutureExt as _;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::Span;
 
 use super::{
     Quiet,
@@ -14,7 +15,7 @@ use crate::{
         BuildRequest, ContainerRequest, Engine, EngineError, EngineErrorKind, EngineProgress,
         InheritedVolume, NetworkRequest, ProgressFn, Scope, VolumeRequest,
     },
-    event::EventKind,
+    event::{EventKind, StepAction},
     health::ProbeResult,
     plan::{
         Action, Cause, ContainerDetail, ContainerRef, Fingerprint, Fingerprints, ImageInfo, Observed,
@@ -44,6 +45,8 @@ pub(super) struct StepTask {
     /// Not the first try: what still runs is stopped first.
     pub(super) again: bool,
     pub(super) progress: mpsc::UnboundedSender<EventKind>,
+    /// Who wants to know the process that is about to be stopped.
+    pub(super) tell_process: Option<oneshot::Sender<u32>>,
     /// What gives the fingerprint of a container that is created.
     pub(super) fingerprints: Arc<Fingerprints>,
     pub(super) quiet: Quiet,
@@ -58,7 +61,33 @@ pub(super) struct StepDone {
 }
 
 impl StepTask {
-    pub(super) async fn perform(self) -> StepDone {
+    /// What a trace says of its requests.
+    pub(super) fn span(&self) -> Span {
+        tracing::trace_span!("step", of = %StepAction::from(&self.step.action).target)
+    }
+
+    /// The container that it stops.
+    pub(super) fn stops(&self) -> Option<&ContainerRef> {
+        match &self.step.action {
+            Action::StopContainer { container, .. } | Action::KillContainer { container, .. } => {
+                Some(container)
+            }
+            _ => None,
+        }
+    }
+
+    /// Tells the process that is about to be stopped to who wants to know it.
+    async fn tell_process(&mut self) {
+        let Some(tell) = self.tell_process.take() else { return };
+        let Some(container) = self.stops() else { return };
+        if let Ok(Some(detail)) = self.engine.inspect(&container.id).await {
+            // Where nobody wants to know any more, that is just as well.
+            tell.send(detail.pid).ok();
+        }
+    }
+
+    pub(super) async fn perform(mut self) -> StepDone {
+        self.tell_process().await;
         let mut detail = None;
         let mut fingerprint = None;
         if let Action::CallProvider { .. } | Action::SetUpModel { .. } = &self.step.action {
@@ -66,10 +95,8 @@ impl StepTask {
         }
         let result = match self.ask_once_more(&mut fingerprint).await {
             Ok(output) => {
-                let moves =
-                    matches!(self.step.action, Action::StartContainer { .. } | Action::TakeNames { .. });
-                if let Some(container) = self.target().filter(|_| moves) {
-                    // Where it is, for the probes that follow; they ask again if this fails.
+                // Where it is now, for the probes that go on; they ask themselves if this fails.
+                if let (Action::TakeNames { .. }, Some(container)) = (&self.step.action, self.target()) {
                     detail = self.engine.inspect(&container.id).await.ok().flatten();
                 }
                 Ok(output)
@@ -478,6 +505,11 @@ pub(super) struct ProbeTask {
 }
 
 impl ProbeTask {
+    /// What a trace says of its requests.
+    pub(super) fn span(&self) -> Span {
+        tracing::trace_span!("probe", of = self.order.check.name)
+    }
+
     pub(super) async fn run(self) -> (ProbeOrder, ProbeResult, Option<Arc<ContainerDetail>>) {
         let detail = match (self.detail, &self.order.container) {
             (Some(detail), _) => Some(detail),

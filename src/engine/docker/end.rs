@@ -15,6 +15,7 @@ use tokio::{
     sync::Mutex,
     time::{Instant, timeout},
 };
+use tracing::Instrument as _;
 
 use super::{
     error::{classify, within},
@@ -51,9 +52,19 @@ pub(super) async fn stop(
     (container, grace): (&str, Option<Duration>),
     limit: Duration,
 ) -> Result<(), EngineError> {
+    // Without grace there is no use in asking first, which the engine would do.
+    if grace == Some(Duration::ZERO) && turns.is_none() {
+        let options = KillContainerOptions { signal: "SIGKILL".to_owned() };
+        match within(limit, "kill container", docker.kill_container(container, Some(options))).await {
+            // It does not run, or is about to be started again: the engine can tell these apart.
+            Err(e) if e.kind == EngineErrorKind::Conflict => {}
+            other => return other,
+        }
+    }
     let seconds = grace.map(|g| i32::try_from(g.as_millis().div_ceil(1000)).unwrap_or(i32::MAX));
     let options = StopContainerOptions { signal: None, t: seconds };
-    let mut call = Box::pin(docker.stop_container(container, Some(options)));
+    let span = tracing::trace_span!("request", what = "stop container");
+    let mut call = Box::pin(docker.stop_container(container, Some(options)).instrument(span));
     if let Some(Turns(turn)) = turns {
         let _turn = turn.lock().await;
         if let Ok(answer) = timeout(TURN, &mut call).await {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bollard::{Docker, models::EventMessage, query_parameters::EventsOptions};
 use futures::{StreamExt, stream::BoxStream};
+use tokio::time::Instant;
 
 use super::{
     error::{classify, within},
@@ -21,10 +22,13 @@ pub(super) async fn events(
     project: &str,
     limit: Duration,
 ) -> Result<BoxStream<'static, Result<EngineEvent, EngineError>>, EngineError> {
+    let asked = Instant::now();
     let info = within(limit, "info", docker.info()).await?;
     let now = info.system_time.as_deref().and_then(timestamp::nanos).ok_or_else(|| {
         EngineError::new(EngineErrorKind::Failed, "the engine does not say what time it is")
     })?;
+    // It read its clock after it was asked: what happened since then is told too.
+    let now = now.saturating_sub(i64::try_from(asked.elapsed().as_nanos()).unwrap_or_default());
     let filters = [
         ("type".to_owned(), vec!["container".to_owned()]),
         ("label".to_owned(), vec![format!("com.docker.compose.project={project}")]),

@@ -91,7 +91,7 @@ fn plan(conditions: &[(ConditionKind, RollbackAction)], spec: &HealthSpec) -> Pl
         steps,
         units,
         waves: Vec::new(),
-        limits: Limits { starts: 2, calls: 2, images: 1, timeout: None },
+        limits: Limits { starts: 2, most_starts: None, calls: 2, ends: 2, images: 1, timeout: None },
         window: Some(Window { length: Duration::from_secs(10), conditions }),
         warnings: Vec::new(),
     }
