@@ -88,10 +88,10 @@ impl<W: Write> Trace<W> {
             Self { out, lanes: BTreeMap::new(), services: BTreeMap::new(), steps: BTreeMap::new() };
         for group in Group::ALL {
             let name = json!({"name": group.name()});
-            this.record(json!({"ph": "M", "pid": group as u32, "name": "process_name", "args": name}))?;
+            this.record(&json!({"ph": "M", "pid": group as u32, "name": "process_name", "args": name}))?;
             let order = json!({"sort_index": group as u32});
             this.record(
-                json!({"ph": "M", "pid": group as u32, "name": "process_sort_index", "args": order}),
+                &json!({"ph": "M", "pid": group as u32, "name": "process_sort_index", "args": order}),
             )?;
         }
         Ok(this)
@@ -183,7 +183,9 @@ impl<W: Write> Trace<W> {
                 let row = self.services.values().map(|life| life.row + 1).max().unwrap_or(0);
                 let name = json!({"name": replica.to_string()});
                 let pid = Group::Services as u32;
-                self.record(json!({"ph": "M", "pid": pid, "tid": row, "name": "thread_name", "args": name}))?;
+                self.record(
+                    &json!({"ph": "M", "pid": pid, "tid": row, "name": "thread_name", "args": name}),
+                )?;
                 row
             }
         };
@@ -200,12 +202,12 @@ impl<W: Write> Trace<W> {
 
     fn mark(&mut self, name: &str, at: Duration) -> io::Result<()> {
         let pid = Group::Command as u32;
-        self.record(json!({"ph": "i", "s": "g", "pid": pid, "tid": 0, "name": name, "ts": micros(at)}))
+        self.record(&json!({"ph": "i", "s": "g", "pid": pid, "tid": 0, "name": name, "ts": micros(at)}))
     }
 
     fn write(&mut self, slice: &Slice, row: usize) -> io::Result<()> {
         let (began, ended) = slice.span;
-        self.record(json!({
+        self.record(&json!({
             "ph": "X",
             "pid": slice.group as u32,
             "tid": row,
@@ -216,8 +218,8 @@ impl<W: Write> Trace<W> {
         }))
     }
 
-    fn record(&mut self, record: Value) -> io::Result<()> {
-        serde_json::to_writer(&mut self.out, &record)?;
+    fn record(&mut self, record: &Value) -> io::Result<()> {
+        serde_json::to_writer(&mut self.out, record)?;
         self.out.write_all(b",\n")
     }
 }

@@ -38,7 +38,8 @@ mod tests {
     /// `web` stops, then `db` stops and `web` is removed.
     fn scheduler() -> Scheduler {
         let container = |name: &str| ContainerRef { id: name.to_owned(), name: name.to_owned() };
-        let stop = |name| Action::StopContainer { replica: None, container: container(name), grace: None };
+        let stopping =
+            |name| Action::StopContainer { replica: None, container: container(name), grace: None };
         let remove = Action::RemoveContainer { replica: None, container: container("web"), volumes: false };
         let step = |action, after: &[StepId]| Step {
             action,
@@ -51,7 +52,7 @@ mod tests {
         };
         let plan = Plan {
             project: "p".to_owned(),
-            steps: vec![step(stop("web"), &[]), step(stop("db"), &[WEB]), step(remove, &[WEB])],
+            steps: vec![step(stopping("web"), &[]), step(stopping("db"), &[WEB]), step(remove, &[WEB])],
             units: Vec::new(),
             waves: Vec::new(),
             limits: Limits { starts: 1, most_starts: None, calls: 1, ends: 1, images: 1, timeout: None },
