@@ -50,6 +50,8 @@ pub(super) struct Session {
     /// Signals are not meant for the run any more.
     passed_on: Arc<AtomicBool>,
     folder: Option<RunFolder>,
+    /// Old runs are being removed.
+    clearing: Option<JoinHandle<()>>,
     /// What its record must not show.
     mask: Mask,
     /// No run of the project was recorded before.
@@ -96,6 +98,7 @@ impl Session {
         run.set_machine(Arc::new(ThisMachine));
         let first = state_dir(|name| invocation.env(name)).is_some_and(|state| is_first(&state, &name));
         let folder = journal(invocation, &name, &label.id, &mask, &mut run);
+        let clearing = folder.as_ref().and_then(|_| clear_old_runs(invocation, &name));
         if let Some(path) = shown.events {
             run.add_sink(events_file(path, mask.clone())?);
         }
@@ -104,7 +107,19 @@ impl Session {
         }
         run.add_sink(Box::new(reporter.clone()));
         let (thread, again) = (Some(thread), invocation.again());
-        let this = Self { label, reporter, thread, passed_on, folder, mask, first, display, sources, again };
+        let this = Self {
+            label,
+            reporter,
+            thread,
+            passed_on,
+            folder,
+            clearing,
+            mask,
+            first,
+            display,
+            sources,
+            again,
+        };
         Ok((run, this))
     }
 
@@ -140,12 +155,14 @@ impl Session {
     /// Waits until everything is shown, and says nothing more.
     pub(super) fn close(self) {
         self.reporter.finish();
+        drop(self.clearing.map(JoinHandle::join));
         drop(self.thread.map(JoinHandle::join));
     }
 
     /// Waits until everything is shown, says the final words, and gives the exit code.
     pub(super) fn end(self, ended: Result<Ended, RunError>) -> Result<Exit, CliError> {
         self.reporter.finish();
+        drop(self.clearing.map(JoinHandle::join));
         let view = self.thread.and_then(|thread| thread.join().ok()).unwrap_or_default();
         if let (Err(_), Some(folder)) = (&ended, &self.folder)
             && let Err(error) = folder.discard_unused()
@@ -234,6 +251,17 @@ fn give_up(again: &str) -> ! {
     std::process::exit(Exit::Interrupted.code().into())
 }
 
+/// Removes old runs while this one goes on: that is not to be waited for.
+fn clear_old_runs(invocation: &Invocation, project: &str) -> Option<JoinHandle<()>> {
+    let (state, project) = (state_dir(|name| invocation.env(name))?, project.to_owned());
+    let clear = move || {
+        if let Err(error) = retain(&state, &project, KEPT_RUNS) {
+            tracing::debug!("old runs cannot be removed: {error}");
+        }
+    };
+    std::thread::Builder::new().name("old runs".to_owned()).spawn(clear).ok()
+}
+
 /// The record of a run. A run without one goes on, and says so.
 fn journal(
     invocation: &Invocation,
@@ -248,12 +276,7 @@ fn journal(
         Ok(folder)
     });
     match made {
-        Ok(folder) => {
-            if let Err(error) = retain(&state, project, KEPT_RUNS) {
-                tracing::debug!("old runs cannot be removed: {error}");
-            }
-            Some(folder)
-        }
+        Ok(folder) => Some(folder),
         Err(error) => {
             tracing::warn!("this run is not recorded in {}: {error}", state.display());
             None

@@ -5,7 +5,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -95,7 +96,7 @@ impl Applied {
         // Whoever reads sees all of it or nothing.
         let fresh = folder.join("applied.new");
         remove(&fresh)?;
-        serde_json::to_writer(open_private_file(&fresh)?, self)?;
+        open_private_file(&fresh)?.write_all(&serde_json::to_vec(self)?)?;
         fs::rename(fresh, folder.join(FILE))
     }
 

@@ -103,9 +103,9 @@ impl Bundle {
 }
 
 fn write_json(path: &std::path::Path, value: &Value) -> io::Result<()> {
-    let mut file = open_private_file(path)?;
-    serde_json::to_writer_pretty(&mut file, value)?;
-    file.write_all(b"\n")
+    let mut text = serde_json::to_vec_pretty(value)?;
+    text.push(b'\n');
+    open_private_file(path)?.write_all(&text)
 }
 
 /// Hides the values of environment variables; their names stay, because a missing variable is a frequent fault.

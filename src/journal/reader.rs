@@ -1,8 +1,15 @@
 //! Events read back.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs,
+    io::{self, Read as _, Seek as _, SeekFrom},
+    path::Path,
+};
 
 use crate::event::Event;
+
+/// Most last lines are shorter than this, in bytes.
+const TAIL: u64 = 4096;
 
 /// What a file of events holds.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -38,6 +45,29 @@ pub fn read_events(path: &Path) -> io::Result<ReadEvents> {
     Ok(read)
 }
 
+/// The last event of a file, without reading those before it; `None` where its last line is no whole event.
+///
+/// # Errors
+///
+/// The file cannot be read.
+pub fn last_event(path: &Path) -> io::Result<Option<Event>> {
+    let mut file = fs::File::open(path)?;
+    let size = file.metadata()?.len();
+    let mut tail = Vec::new();
+    // Longer for a line that is longer: that of a run with many failures.
+    for part in [TAIL, u64::MAX] {
+        tail.clear();
+        file.seek(SeekFrom::Start(size.saturating_sub(part)))?;
+        file.read_to_end(&mut tail)?;
+        let Some(lines) = tail.strip_suffix(b"\n") else { return Ok(None) };
+        let start = lines.iter().rposition(|byte| *byte == b'\n');
+        if let Some(start) = start.map(|n| n + 1).or((size <= part).then_some(0)) {
+            return Ok(serde_json::from_slice(&lines[start..]).ok());
+        }
+    }
+    Ok(None)
+}
+
 /// Whether the process that writes a file of events lives. Where file systems know no locks, nobody can tell: no.
 pub fn is_written(path: &Path) -> bool {
     let Ok(file) = fs::File::open(path) else { return false };
@@ -47,6 +77,28 @@ pub fn is_written(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_event_is_read_alone_however_long_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events.jsonl");
+        let line = |seq: u64, message: &str| {
+            let kind = crate::event::EventKind::Warning { message: message.to_owned() };
+            let event = Event { seq, at: crate::time::Elapsed::ZERO, kind };
+            format!("{}\n", serde_json::to_string(&event).unwrap())
+        };
+        let seq = |text: &str| {
+            fs::write(&path, text).unwrap();
+            last_event(&path).unwrap().map(|event| event.seq)
+        };
+        assert_eq!(seq(&line(0, "a")), Some(0));
+        assert_eq!(seq(&(line(0, "a") + &line(1, "b"))), Some(1));
+        assert_eq!(seq(&(line(0, "a") + &line(1, &"b".repeat(9000)))), Some(1));
+        assert_eq!(seq(&line(2, &"b".repeat(9000))), Some(2));
+        for torn in ["", "{", "{\n", &line(0, "a").trim_end().to_owned()] {
+            assert_eq!(seq(torn), None, "{torn}");
+        }
+    }
 
     #[test]
     fn a_torn_last_line_is_left_out_wherever_it_was_cut() {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, io, path::Path};
 
-use super::{Applied, KeptRun, applied, read_events, runs};
+use super::{Applied, KeptRun, applied, last_event, runs};
 use crate::event::{EventKind, Verdict};
 
 /// Runs kept per project, beside those that something still needs.
@@ -37,10 +37,10 @@ fn needed(runs: &[KeptRun]) -> BTreeSet<String> {
 }
 
 fn has_failed(run: &KeptRun) -> bool {
-    let events = read_events(&run.events()).map(|read| read.events).unwrap_or_default();
-    let failed =
-        |kind: &EventKind| matches!(kind, EventKind::RunFinished(end) if end.verdict == Verdict::Failed);
-    events.last().is_some_and(|last| failed(&last.kind))
+    let last = last_event(&run.events()).ok().flatten();
+    last.is_some_and(
+        |last| matches!(last.kind, EventKind::RunFinished(end) if end.verdict == Verdict::Failed),
+    )
 }
 
 #[cfg(test)]
