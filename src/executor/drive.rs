@@ -23,7 +23,7 @@ use crate::{
     health::{MonitorReport, Movement, ProbeResult},
     plan::{
         Action, Cause, ContainerDetail, ContainerRef, Done, Found, ImageInfo, Observed, Phase, Plan, Step,
-        StepId, Unit, UnitId,
+        StepId, Unit, UnitId, references,
     },
     project::{Mapping, ProbeSpec, Project, Replica},
     scheduler::{
@@ -70,7 +70,7 @@ struct Drive {
     scheduler: Scheduler,
     plan: Arc<Plan>,
     observed: Arc<Observed>,
-    images: BTreeMap<String, ImageInfo>,
+    images: Arc<BTreeMap<String, ImageInfo>>,
     tasks: JoinSet<Finished>,
     running: BTreeMap<tokio::task::Id, Work>,
     /// Logs that somebody may want to read on in.
@@ -107,7 +107,7 @@ impl Run {
         let mut drive = Drive {
             scheduler: Scheduler::new(Arc::clone(&plan), &observed, after),
             observed,
-            images,
+            images: Arc::new(images),
             tasks: JoinSet::new(),
             running: BTreeMap::new(),
             logs: BTreeMap::new(),
@@ -123,7 +123,7 @@ impl Run {
         loop {
             for input in inputs.drain(..) {
                 if let Some(outcome) = self.take(&mut drive, input) {
-                    self.images.extend(drive.images);
+                    self.images.extend(Arc::unwrap_or_clone(drive.images));
                     return Driven {
                         outcome,
                         done: drive.scheduler.done(),
@@ -302,8 +302,8 @@ impl Run {
             ending: drive.ending.subscribe(),
             observed: Arc::clone(&drive.observed),
             container: replica.and_then(|r| drive.scheduler.container(r).cloned()),
-            containers: drive.first_containers(),
-            images: drive.images.clone(),
+            containers: drive.referenced(&self.project, &step.action),
+            images: Arc::clone(&drive.images),
             again,
             progress: drive.progress.clone(),
             tell_process: None,
@@ -412,7 +412,7 @@ impl Run {
             && let Action::PullImage { image, .. } | Action::BuildImage { image, .. } =
                 &drive.plan.steps[step.index()].action
         {
-            drive.images.insert(image.clone(), (**info).clone());
+            Arc::make_mut(&mut drive.images).insert(image.clone(), (**info).clone());
         }
         if let Ok(StepOutput::Said(variables)) = &done.result {
             let action = drive.plan.steps[step.index()].action.clone();
@@ -465,15 +465,18 @@ impl Drive {
         self.plan.units.iter().filter_map(of).collect()
     }
 
-    fn first_containers(&self) -> BTreeMap<String, ContainerRef> {
-        let mut first = BTreeMap::new();
-        for unit in &self.plan.units {
-            let number = unit.replicas.iter().map(|r| r.number).min().unwrap_or(1);
-            let replica = Replica { service: unit.service.clone(), number };
-            if let Some(container) = self.scheduler.container(&replica) {
-                first.insert(unit.service.clone(), container.clone());
-            }
-        }
-        first
+    /// First containers of the services that an action's own service names.
+    fn referenced(&self, project: &Project, action: &Action) -> BTreeMap<String, ContainerRef> {
+        let (Action::CreateContainer { replica, .. } | Action::TakeNames { replica, .. }) = action else {
+            return BTreeMap::new();
+        };
+        let names = project.services.get(&replica.service).map(references).unwrap_or_default();
+        let first = |name: String| {
+            let unit = self.plan.units.iter().find(|unit| unit.service == name)?;
+            let number = unit.replicas.iter().map(|r| r.number).min()?;
+            let container = self.scheduler.container(&Replica { service: name.clone(), number })?;
+            Some((name, container.clone()))
+        };
+        names.into_iter().filter_map(first).collect()
     }
 }

@@ -38,10 +38,10 @@ pub(super) struct StepTask {
     pub(super) step: Step,
     /// The container that a step on a new container is about.
     pub(super) container: Option<ContainerRef>,
-    /// First containers of services, for references.
+    /// First containers of the services that its own service names.
     pub(super) containers: BTreeMap<String, ContainerRef>,
     /// Images as they are known by now.
-    pub(super) images: BTreeMap<String, ImageInfo>,
+    pub(super) images: Arc<BTreeMap<String, ImageInfo>>,
     /// Not the first try: what still runs is stopped first.
     pub(super) again: bool,
     pub(super) progress: mpsc::UnboundedSender<EventKind>,

@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(seq(&(line(0, "a") + &line(1, "b"))), Some(1));
         assert_eq!(seq(&(line(0, "a") + &line(1, &"b".repeat(9000)))), Some(1));
         assert_eq!(seq(&line(2, &"b".repeat(9000))), Some(2));
-        for torn in ["", "{", "{\n", &line(0, "a").trim_end().to_owned()] {
+        for torn in ["", "{", "{\n", line(0, "a").trim_end()] {
             assert_eq!(seq(torn), None, "{torn}");
         }
     }
