@@ -65,8 +65,8 @@ fn dispatch(root: Root) -> Result<Exit, CliError> {
             Err(_) => Ok(Exit::Failed),
         };
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+    // Everything waits for the engine: more threads would only wake each other.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|e| CliError::failed("failed to start").caused_by(&e))?;

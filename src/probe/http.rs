@@ -3,6 +3,7 @@
 use std::{net::Ipv4Addr, net::Ipv6Addr, net::SocketAddr, time::Duration};
 
 use reqwest::{Client, Method, header};
+use tokio::net::TcpStream;
 
 use super::{
     Target,
@@ -97,6 +98,13 @@ async fn go(client: &Client, probe: &HttpProbe, route: &Route, limit: Duration) 
             let (client, probe, port) = (client.clone(), probe.clone(), *port);
             let job = async move {
                 let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+                // While a service starts nothing listens: that is found out for far less than a request costs. A server
+                // with TLS would have something to say about a connection without a greeting.
+                if probe.scheme == "http"
+                    && let Some(why) = nothing_listens(port).await
+                {
+                    return Attempt::Refused(why);
+                }
                 match send(&client, &probe, &v4.to_string()).await {
                     Attempt::Refused(why) => {
                         let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
@@ -115,6 +123,13 @@ async fn go(client: &Client, probe: &HttpProbe, route: &Route, limit: Duration) 
             }
         }
     }
+}
+
+/// Why neither loopback address accepts; `None`: one does.
+async fn nothing_listens(port: u16) -> Option<String> {
+    let v4 = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.err()?;
+    TcpStream::connect((Ipv6Addr::LOCALHOST, port)).await.err()?;
+    Some(io_words(&v4))
 }
 
 /// One request to one address.
