@@ -24,6 +24,9 @@ pub struct RunView {
     pub waiting: Option<String>,
     /// Every container, in the order in which the run names them.
     pub replicas: Vec<ReplicaView>,
+    /// The place of each among them, and how many of them are ready, completed or degraded.
+    places: BTreeMap<Replica, usize>,
+    up: usize,
     /// Every wave, in order.
     pub waves: Vec<WaveView>,
     /// Pulls and builds by image; what tools do, by service or model.
@@ -279,7 +282,7 @@ impl RunView {
                 let mut view = ReplicaView::new(Replica { service: info.service.clone(), number }, at);
                 view.wave.clone_from(&info.wave);
                 view.critical = info.critical;
-                self.replicas.push(view);
+                self.add(view);
             }
         }
     }
@@ -315,6 +318,7 @@ impl RunView {
     fn service(&mut self, replica: &Replica, state: ServiceState, cause: &str, container: Option<&str>) {
         let at = self.at;
         let view = self.replica_mut(replica);
+        let was_up = is_up(view.state);
         if view.state != state {
             view.since = at;
         }
@@ -329,18 +333,27 @@ impl RunView {
         if view.ready_at.is_none() && is_up(state) {
             view.ready_at = Some(at);
         }
-        if self.ready_at.is_none() && self.replicas.iter().all(|r| is_up(r.state)) {
+        self.up = self.up + usize::from(is_up(state)) - usize::from(was_up);
+        if self.ready_at.is_none() && self.up == self.replicas.len() {
             self.ready_at = Some(at);
         }
     }
 
     fn replica_mut(&mut self, replica: &Replica) -> &mut ReplicaView {
         // A container that the run's first event does not name: an orphan, a replica too many.
-        let index = self.replicas.iter().position(|r| r.replica == *replica).unwrap_or_else(|| {
-            self.replicas.push(ReplicaView::new(replica.clone(), self.at));
-            self.replicas.len() - 1
-        });
+        let index = match self.places.get(replica) {
+            Some(&index) => index,
+            None => self.add(ReplicaView::new(replica.clone(), self.at)),
+        };
         &mut self.replicas[index]
+    }
+
+    fn add(&mut self, view: ReplicaView) -> usize {
+        let index = self.replicas.len();
+        self.places.insert(view.replica.clone(), index);
+        self.up += usize::from(is_up(view.state));
+        self.replicas.push(view);
+        index
     }
 
     fn image_of(&mut self, action: &StepAction) -> Option<&mut ImageView> {

@@ -1,6 +1,12 @@
 //! How a command begins: what it must know of the engine, and the event that says so.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use indexmap::IndexMap;
 
 use crate::{
     diagnostic::Diagnostic,
@@ -111,14 +117,15 @@ fn planned(plan: &Plan, project: &Arc<Project>) -> Vec<ServiceInfo> {
         Readiness::Healthcheck(_) => vec!["healthy".to_owned()],
         Readiness::Image(_) | Readiness::Running => Vec::new(),
     };
-    let wave = |service: &str| {
-        let mut waves = project.orch.waves.iter();
-        waves.find(|w| w.services().any(|s| s == service)).map(|w| w.name.clone())
-    };
+    // Of two that name a service the first counts.
+    let waves = project.orch.waves.iter().rev();
+    let waves: BTreeMap<&str, &str> = waves
+        .flat_map(|wave| wave.services().map(|service| (service.as_ref(), wave.name.as_str())))
+        .collect();
     let info = |unit: &crate::plan::Unit| ServiceInfo {
         service: unit.service.clone(),
         replicas: unit.replicas.iter().map(|r| r.number).collect(),
-        wave: wave(&unit.service),
+        wave: waves.get(unit.service.as_str()).map(|&wave| wave.to_owned()),
         critical: unit.critical,
         stages: stages(&unit.readiness),
     };
@@ -126,20 +133,18 @@ fn planned(plan: &Plan, project: &Arc<Project>) -> Vec<ServiceInfo> {
 }
 
 fn listed(observed: &Observed) -> Vec<ServiceInfo> {
-    let mut services: Vec<ServiceInfo> = Vec::new();
+    let mut services: IndexMap<&str, Vec<u32>> = IndexMap::new();
     for container in &observed.containers {
-        let Some(service) = container.service() else { continue };
-        let number = container.number();
-        match services.iter_mut().find(|s| s.service == service) {
-            Some(info) => info.replicas.push(number),
-            None => services.push(ServiceInfo {
-                service: service.to_owned(),
-                replicas: vec![number],
-                wave: None,
-                critical: true,
-                stages: Vec::new(),
-            }),
+        if let Some(service) = container.service() {
+            services.entry(service).or_default().push(container.number());
         }
     }
-    services
+    let info = |(service, replicas): (&str, Vec<u32>)| ServiceInfo {
+        service: service.to_owned(),
+        replicas,
+        wave: None,
+        critical: true,
+        stages: Vec::new(),
+    };
+    services.into_iter().map(info).collect()
 }
