@@ -232,7 +232,7 @@ mod tests {
             steps: vec![start("a", 0), start("job", 1)],
             units,
             waves: vec![wave("first", vec![UnitId(0)]), wave("second", Vec::new())],
-            limits: Limits { starts: 1, calls: 1, images: 1, timeout: None },
+            limits: Limits { starts: 1, most_starts: None, calls: 1, ends: 1, images: 1, timeout: None },
             window: None,
             warnings: Vec::new(),
         };
