@@ -22,6 +22,8 @@ macro_rules! every_contract {
         $make! {
             a_container_is_created_started_and_observed, starting_and_stopping_twice_is_fine,
             an_exit_code_is_seen_everywhere, a_deaf_container_is_killed_after_its_grace,
+            without_grace_a_container_ends_at_once, without_grace_what_does_not_run_is_left_alone,
+            without_grace_a_restart_loop_ends,
             a_kill_sends_the_signal_that_is_named, a_name_is_held_until_it_is_given_up,
             a_network_in_use_stays, a_container_without_its_network_does_not_start,
             a_running_container_changes_networks, a_container_takes_its_names_later, a_replaced_network_comes_back_with_what_was_on_it, removing_is_final_and_twice_is_fine,
@@ -170,6 +172,60 @@ pub(crate) async fn a_deaf_container_is_killed_after_its_grace(side: Side) {
         seen,
         [Action::Created, Action::Started, kill(), kill(), died, Action::Stopped, Action::Removed]
     );
+}
+
+pub(crate) async fn without_grace_a_container_ends_at_once(side: Side) {
+    let deaf = service(
+        "deaf",
+        "--ignore-term --log started",
+        Behaviour::new().ignores_term().log(Duration::ZERO, "started"),
+    );
+    let world = World::new(side, "at-once", vec![deaf]).await;
+    let id = world.run("deaf").await;
+    world.spoken(&id).await;
+    let began = tokio::time::Instant::now();
+    world.engine.stop(&id, Some(Duration::ZERO)).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    // It has ended when the answer comes.
+    let detail = world.engine.inspect(&id).await.unwrap().unwrap();
+    assert_eq!((detail.state, detail.exit_code, detail.pid), (ContainerState::Exited, 137, 0));
+}
+
+pub(crate) async fn without_grace_what_does_not_run_is_left_alone(side: Side) {
+    let behaviour = Behaviour::new().exits(3, Duration::from_millis(100));
+    let job = service("job", "--exit-after 100ms --exit-code 3", behaviour);
+    let world = World::new(side, "at-rest", vec![job]).await;
+    let id = world.create("job").await;
+    world.engine.stop(&id, Some(Duration::ZERO)).await.unwrap();
+    assert_eq!(world.observed("job").await.state, ContainerState::Created);
+    world.engine.start(&id).await.unwrap();
+    assert_eq!(world.ended(&id).await, 3);
+    world.engine.stop(&id, Some(Duration::ZERO)).await.unwrap();
+    let detail = world.engine.inspect(&id).await.unwrap().unwrap();
+    assert_eq!((detail.state, detail.exit_code), (ContainerState::Exited, 3));
+    let gone = world.engine.stop("no-such-container", Some(Duration::ZERO)).await.unwrap_err();
+    assert_eq!(gone.kind, Kind::NotFound, "{gone}");
+}
+
+pub(crate) async fn without_grace_a_restart_loop_ends(side: Side) {
+    let behaviour = Behaviour::new().exits(4, Duration::from_millis(10));
+    let (job, behaviour) = service("job", "--exit-after 10ms --exit-code 4", behaviour);
+    let job = Service { restart: Some("always".to_owned()), ..job };
+    let world = World::new(side, "loop", vec![(job, behaviour)]).await;
+    let mut events = world.events().await;
+    let id = world.run("job").await;
+    // After the fourth time it is not started again for most of a second.
+    for _ in 0..4 {
+        events.until(&Action::Died { code: 4 }).await;
+    }
+    let began = tokio::time::Instant::now();
+    world.engine.stop(&id, Some(Duration::ZERO)).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(world.observed("job").await.state, ContainerState::Exited);
+    let runs = world.engine.inspect(&id).await.unwrap().unwrap().started_at;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let detail = world.engine.inspect(&id).await.unwrap().unwrap();
+    assert_eq!((detail.state, detail.started_at), (ContainerState::Exited, runs));
 }
 
 pub(crate) async fn a_kill_sends_the_signal_that_is_named(side: Side) {
