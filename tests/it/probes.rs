@@ -180,6 +180,70 @@ async fn a_server_is_reached_by_its_address_and_from_inside() {
     assert_eq!(ward.fails(&inner, stage("models")).await, "web has not passed models");
 }
 
+/// Threads of this program in the network of a container.
+fn threads_in(target: &Target) -> Vec<String> {
+    let network = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/net")).ok();
+    let wanted = network(&target.detail.pid.to_string()).expect("a process that is seen");
+    let threads = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let ids = threads.map(|thread| thread.file_name().to_string_lossy().into_owned());
+    ids.filter(|id| network(&format!("self/task/{id}")).as_ref() == Some(&wanted)).collect()
+}
+
+#[tokio::test]
+async fn one_thread_in_a_network_serves_all_its_probes() {
+    let ward = Ward::new("thread").await;
+    let (mut targets, own) =
+        (Vec::new(), |port: &str| ["--bind", "127.0.0.1", "--port", port].map(str::to_owned));
+    // Were one probed in the network of the other, nobody would listen at its port.
+    for (name, port) in [("one", 8081), ("two", 8082)] {
+        let flags = own(&port.to_string());
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let target = ward.start(&service(name, &flags)).await;
+        ward.passes(&target, http(None, port, "/health")).await;
+        targets.push((target, port));
+    }
+    let threads: Vec<Vec<String>> = targets.iter().map(|(target, _)| threads_in(target)).collect();
+    assert!(threads.iter().all(|of| of.len() == 1) && threads[0] != threads[1], "{threads:?}");
+    for _ in 0..20 {
+        let probes = targets.iter().flat_map(|(target, port)| {
+            let specs = [http(None, *port, "/health"), tcp(None, *port), tcp(None, 8080)];
+            specs.map(|spec| ward.probe(target, spec))
+        });
+        let results = futures::future::join_all(probes).await;
+        let passed: Vec<bool> = results.iter().map(|result| result.passed).collect();
+        assert_eq!(passed, [true, true, false, true, true, false], "{results:?}");
+    }
+    let after: Vec<Vec<String>> = targets.iter().map(|(target, _)| threads_in(target)).collect();
+    assert_eq!(after, threads);
+    // Nobody asks any more: it goes, and another comes when somebody does.
+    let limit = Instant::now() + Duration::from_secs(10);
+    while targets.iter().any(|(target, _)| !threads_in(target).is_empty()) && Instant::now() < limit {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    for (target, port) in &targets {
+        assert_eq!(threads_in(target), Vec::<String>::new());
+        ward.passes(target, tcp(None, *port)).await;
+        assert_eq!(threads_in(target).len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_container_that_was_restarted_is_probed_in_its_new_network() {
+    let ward = Ward::new("again").await;
+    let first = ward.start(&service("web", &["--bind", "127.0.0.1", "--port", "8081"])).await;
+    ward.passes(&first, http(None, 8081, "/health")).await;
+    for _ in 0..2 {
+        ward.engine.stop(&first.detail.id, Some(Duration::ZERO)).await.unwrap();
+        assert!(!ward.fails(&first, http(None, 8081, "/health")).await.is_empty());
+        ward.engine.start(&first.detail.id).await.unwrap();
+        let again = Target { detail: Arc::new(ward.detail(&first.detail.id).await), ..first.clone() };
+        assert_ne!(again.detail.pid, first.detail.pid);
+        ward.passes(&again, http(None, 8081, "/health")).await;
+        // What is known of its first life is of no use.
+        assert!(!ward.fails(&first, http(None, 8081, "/health")).await.is_empty());
+    }
+}
+
 #[tokio::test]
 async fn what_a_server_answers_is_compared_with_what_is_expected() {
     let ward = Ward::new("answers").await;
