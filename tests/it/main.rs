@@ -11,6 +11,7 @@ mod convergence;
 mod docker;
 mod docker_engine;
 mod doctor;
+mod down_order;
 mod examples;
 mod faults;
 mod history;
