@@ -54,6 +54,7 @@
 //!   request to end abandons, and says what may be left.
 //! - Everything a user sees is made from events; nothing prints beside them while a run goes on.
 //! - Of the commands that change a project one does so at a time ([`executor::Lock`]); those that only look never wait.
+//! - What takes time is a `tracing` span: `phase`, `step`, `probe`, `request`. `--trace` writes them beside the events.
 //! - Volumes are removed only when the user asks for it in so many words.
 //! - What a killed run leaves is recognised by names and labels ([`plan::place`]): the next `up` or `down` finishes.
 //!

@@ -1,7 +1,8 @@
 //! What a run looks like: events in, text out.
 //!
 //! *Owns* the picture of a run ([`RunView`]), its displays (live, plain, JSON, quiet), the final words, runs of
-//! the past, container logs with their prefixes, and the one thread that writes them ([`Reporter`]). *Must not know* the engine or the
+//! the past, container logs with their prefixes, the one thread that writes them ([`Reporter`]), and the file that shows
+//! where the time went ([`Trace`]). *Must not know* the engine or the
 //! executor, nor what is a terminal: it writes to a `Write` that it is given.
 
 mod decide;
