@@ -6,7 +6,7 @@
 use std::{
     fmt,
     fs::File,
-    io::{self, BufWriter},
+    io::{self, LineWriter},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -27,11 +27,11 @@ use crate::{
     report::{Group, Slice, Trace},
 };
 
-/// A trace that is being written.
+/// A trace that is being written, line by line: what is killed leaves whole ones.
 #[derive(Clone)]
 pub(super) struct Tracer {
     began: Instant,
-    trace: Arc<Mutex<Trace<BufWriter<File>>>>,
+    trace: Arc<Mutex<Trace<LineWriter<File>>>>,
 }
 
 impl fmt::Debug for Tracer {
@@ -47,13 +47,13 @@ impl Tracer {
     ///
     /// The file cannot be written.
     pub(super) fn create(path: &Path) -> Result<Self, CliError> {
-        let trace = File::create(path).and_then(|file| Trace::new(BufWriter::new(file)));
+        let trace = File::create(path).and_then(|file| Trace::new(LineWriter::new(file)));
         let failed = |e| CliError::failed(format!("failed to write `{}`", path.display())).caused_by(&e);
         let trace = trace.map_err(failed)?;
         Ok(Self { began: Instant::now(), trace: Arc::new(Mutex::new(trace)) })
     }
 
-    fn write(&self) -> MutexGuard<'_, Trace<BufWriter<File>>> {
+    fn write(&self) -> MutexGuard<'_, Trace<LineWriter<File>>> {
         self.trace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -224,8 +224,9 @@ impl<W: Write> Trace<W> {
     }
 }
 
+/// To the nanosecond: what begins when another ends must not seem to begin before it.
 fn micros(at: Duration) -> f64 {
-    (at.as_secs_f64() * 1e7).round() / 10.0
+    (at.as_secs_f64() * 1e9).round() / 1e3
 }
 
 #[cfg(test)]
@@ -271,6 +272,20 @@ mod tests {
         {"ph":"X","pid":4,"tid":1,"name":"b","ts":5000.0,"dur":15000.0,"args":{"for":"web-1"}}
         {"ph":"X","pid":4,"tid":0,"name":"c","ts":12000.0,"dur":3000.0,"args":{"for":"web-1"}}
         {"ph":"X","pid":4,"tid":0,"name":"d","ts":15000.0,"dur":15000.0,"args":{"for":"web-1"}}
+        "#);
+    }
+
+    #[test]
+    fn what_follows_in_a_lane_begins_where_the_one_before_it_ends_to_the_nanosecond() {
+        let mut trace = Trace::new(Vec::new()).unwrap();
+        let at = [100_060, 200_140, 5_000_000_123_456_789].map(Duration::from_nanos);
+        for span in [(at[0], at[1]), (at[1], at[2])] {
+            let slice = Slice { span, ..request("a", 0, 0) };
+            trace.slice(&slice).unwrap();
+        }
+        assert_snapshot!(written(&trace), @r#"
+        {"ph":"X","pid":4,"tid":0,"name":"a","ts":100.06,"dur":100.08,"args":{"for":"web-1"}}
+        {"ph":"X","pid":4,"tid":0,"name":"a","ts":200.14,"dur":4999999923316.649,"args":{"for":"web-1"}}
         "#);
     }
 

@@ -29,6 +29,7 @@ mod run_one_off;
 mod scenarios;
 mod support;
 mod test_service;
+mod trace;
 mod up_attached;
 mod up_daemon;
 mod up_error;
