@@ -87,6 +87,8 @@ impl StepTask {
     }
 
     pub(super) async fn perform(mut self) -> StepDone {
+        self.before_stop().await;
+        // Not before: a process that a hook ends may be started again.
         self.tell_process().await;
         let mut detail = None;
         let mut fingerprint = None;
@@ -173,15 +175,7 @@ impl StepTask {
             Action::CreateContainer { .. } => return self.create(fingerprint).await,
             Action::TakeNames { replica, networks, .. } => self.take_names(replica, networks).await?,
             Action::StartContainer { replica, .. } => self.start(replica).await?,
-            Action::StopContainer { replica, container, grace } => {
-                if let Some(replica) = replica
-                    && self.step.cause != Cause::Replaced
-                    && !self.again
-                {
-                    self.before_stop(replica, container).await;
-                }
-                engine.stop(&container.id, *grace).await?;
-            }
+            Action::StopContainer { container, grace, .. } => engine.stop(&container.id, *grace).await?,
             Action::KillContainer { container, .. } => engine.kill(&container.id, "SIGKILL").await?,
             Action::RenameContainer { to, .. } => engine.rename(&self.id()?, to).await?,
             Action::RemoveContainer { container, volumes, .. } => {
@@ -472,7 +466,13 @@ impl StepTask {
     }
 
     /// Hooks before a stop. One that fails keeps nothing from being stopped.
-    async fn before_stop(&self, replica: &Replica, container: &ContainerRef) {
+    async fn before_stop(&self) {
+        let Action::StopContainer { replica: Some(replica), container, .. } = &self.step.action else {
+            return;
+        };
+        if self.step.cause == Cause::Replaced || self.again {
+            return;
+        }
         let Some(service) = self.service(replica) else { return };
         let listen = self.listen(replica);
         for wrong in pre_stop(self.engine.as_ref(), service, &container.id, &listen).await {

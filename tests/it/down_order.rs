@@ -108,3 +108,27 @@ fn a_chain_goes_down_from_its_end() {
         }
     }
 }
+
+/// A hook of `web` ends its process, and the engine starts it again while other hooks go on.
+const AGAIN: &str = "
+services:
+  db: {image: docker-orch-example}
+  web:
+    image: docker-orch-example
+    command: --port 80
+    restart: always
+    depends_on: [db]
+    pre_stop: [{command: [curl, -X, POST, 'http://localhost/control/exit/0']}, TRIES {command: [sleep, '1']}]
+";
+
+#[test]
+fn a_process_that_the_engine_starts_again_was_not_the_end() {
+    // What runs in between fails until it is there again.
+    let tries = "{command: ['true']},".repeat(25);
+    let stack = Stack::new("downagain", &AGAIN.replace("TRIES", &tries));
+    stack.run("up -d").code(0);
+    stack.run("stop").code(0);
+    let [db, web] = ["db", "web"].map(|service| stack.container(service));
+    assert_eq!(web.raw["RestartCount"], 1);
+    assert!(web.finished < db.finished, "{} {}", web.finished, db.finished);
+}
