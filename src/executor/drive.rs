@@ -48,7 +48,8 @@ pub struct Driven {
 /// What a task gave.
 enum Finished {
     Step(StepId, Box<StepDone>),
-    Probe(Box<ProbeOrder>, ProbeResult, Option<Arc<ContainerDetail>>),
+    /// With what it knew of its container, and how often that had started when it began.
+    Probe(Box<ProbeOrder>, ProbeResult, Option<(u64, Arc<ContainerDetail>)>),
     /// Whether the process that this step stops is seen to have ended.
     ProcessEnded(StepId, bool),
     /// What a log said, and the rest of it.
@@ -181,8 +182,7 @@ impl Run {
     /// Hands one input to the scheduler and carries out what it says. The outcome, when that is the end.
     fn take(&mut self, drive: &mut Drive, input: Input) -> Option<Outcome> {
         if let Input::Container { id, change: ContainerChange::Started } = &input {
-            // It may be somewhere else than before.
-            self.details.remove(id);
+            self.details.started(id);
             self.follow(drive, id);
         }
         let forced = input == Input::Cancel(CancelReason::Forced);
@@ -316,7 +316,7 @@ impl Run {
     /// Reads on where the last reading stopped, or from the container's start.
     fn read_on(&self, drive: &mut Drive, order: FollowOrder) {
         let (key, log) = (order.key, drive.logs.remove(&order.key));
-        let detail = self.details.get(&order.container).cloned();
+        let detail = self.details.of(&order.container);
         let task = FollowTask { engine: Arc::clone(&self.engine), order, detail, log };
         drive.tasks.spawn(async move {
             let (movement, log) = task.run().await;
@@ -340,14 +340,15 @@ impl Run {
         let task = ProbeTask {
             engine: Arc::clone(&self.engine),
             prober: Arc::clone(&self.prober),
-            detail: order.container.as_ref().and_then(|id| self.details.get(id).cloned()),
+            detail: order.container.as_ref().and_then(|id| self.details.of(id)),
             peers: peers.into_iter().filter(|(_, ids)| !ids.is_empty()).collect(),
             order,
         };
+        let starts = task.order.container.as_ref().map_or(0, |id| self.details.starts(id));
         let span = task.span();
         drive.tasks.spawn(async move {
             let (order, result, detail) = task.run().instrument(span).await;
-            Finished::Probe(Box::new(order), result, detail)
+            Finished::Probe(Box::new(order), result, detail.map(|detail| (starts, detail)))
         });
     }
 
@@ -362,8 +363,8 @@ impl Run {
                 self.step_done(drive, step, *done)
             }
             Ok((_, Finished::Probe(order, result, detail))) => {
-                if let (Some(id), Some(detail)) = (&order.container, detail) {
-                    self.details.entry(id.clone()).or_insert(detail);
+                if let (Some(id), Some((starts, detail))) = (&order.container, detail) {
+                    self.details.learn(id, starts, detail);
                 }
                 vec![Input::Probed { key: order.key, result }]
             }
@@ -401,7 +402,7 @@ impl Run {
 
     /// A container was started: it may be somewhere else than before. Whoever probes it looks where.
     fn came_up(&mut self, drive: &Drive, id: &str) {
-        self.details.remove(id);
+        self.details.started(id);
         if !self.watch.is_live() {
             self.follow(drive, id);
         }
@@ -431,7 +432,9 @@ impl Run {
         }
         if let Action::TakeNames { .. } = &drive.plan.steps[step.index()].action {
             // It has another address.
-            self.details.extend(done.detail.map(|detail| (detail.id.clone(), Arc::new(detail))));
+            if let Some(detail) = done.detail {
+                self.details.moved(detail);
+            }
         }
         vec![Input::StepFinished { step, result: done.result }]
     }

@@ -5,6 +5,7 @@
 //! the loop's set and is waited for; the loop's one `select!` listens to requests to end first.
 
 mod ask;
+mod details;
 mod drive;
 mod exit;
 mod follow;

@@ -9,12 +9,12 @@ use std::{
 use futures::stream::BoxStream;
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{CancelRequest, Lock, watch::Watch};
+use super::{CancelRequest, Lock, details::Details, watch::Watch};
 use crate::{
     engine::Engine,
     event::{Event, EventKind, Sink},
     machine::Machine,
-    plan::{ContainerDetail, Fingerprint, Fingerprints, ImageInfo, Observed},
+    plan::{Fingerprint, Fingerprints, ImageInfo, Observed},
     probe::Probe,
     project::{Project, Replica},
     time::Elapsed,
@@ -38,7 +38,7 @@ pub struct Run {
     pub(super) followers: Option<mpsc::UnboundedSender<Followed>>,
     pub(super) watch: Watch,
     /// What is known of containers that run, by ID: what probes need.
-    pub(super) details: BTreeMap<String, Arc<ContainerDetail>>,
+    pub(super) details: Details,
     /// Images that this run got, by reference.
     pub(super) images: BTreeMap<String, ImageInfo>,
     /// The project's, and how long to wait for it.
@@ -107,7 +107,7 @@ impl Run {
             putting_back: false,
             followers: None,
             watch: Watch::default(),
-            details: BTreeMap::new(),
+            details: Details::default(),
             images: BTreeMap::new(),
             lock: None,
             overtaken: false,

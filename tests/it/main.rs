@@ -24,6 +24,7 @@ mod probes;
 mod random;
 mod readiness;
 mod replacement;
+mod restarted;
 mod rollback;
 mod run_one_off;
 mod scenarios;
