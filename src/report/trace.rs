@@ -285,7 +285,7 @@ mod tests {
         }
         assert_snapshot!(written(&trace), @r#"
         {"ph":"X","pid":4,"tid":0,"name":"a","ts":100.06,"dur":100.08,"args":{"for":"web-1"}}
-        {"ph":"X","pid":4,"tid":0,"name":"a","ts":200.14,"dur":4999999923316.649,"args":{"for":"web-1"}}
+        {"ph":"X","pid":4,"tid":0,"name":"a","ts":200.14,"dur":5000000123256.649,"args":{"for":"web-1"}}
         "#);
     }
 

@@ -48,8 +48,9 @@ fn aliases(container: &Seen) -> Vec<String> {
 #[test]
 fn no_request_fails_while_containers_are_replaced() {
     // The engine gives the address of a container that has gone to the next one that starts: whoever has just resolved the
-    // name must have given that address up, which takes three seconds (an unanswered ARP request).
-    let yaml = |version| file(version, 2, "parallelism: 1, delay: 5s");
+    // name must have given that address up, which takes three seconds (an unanswered ARP request). The first container of
+    // the next update is such a one too: after the last of an update `monitor` is waited for, and no `delay`.
+    let yaml = |version| file(version, 2, "parallelism: 1, delay: 1s, monitor: 4s");
     let stack = Stack::new("startfirst", &yaml(1));
     stack.run("up -d").code(0);
     let before = stack.containers();
