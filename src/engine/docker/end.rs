@@ -25,6 +25,8 @@ use crate::engine::{EngineError, EngineErrorKind, EngineInfo};
 
 /// The engine's own grace of a container that names none.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long a killed process may take to end before the engine kills it once more, in seconds.
+const KILLED: i32 = 1;
 /// How long a container that stops keeps others from beginning to.
 const TURN: Duration = Duration::from_millis(250);
 
@@ -52,17 +54,15 @@ pub(super) async fn stop(
     (container, grace): (&str, Option<Duration>),
     limit: Duration,
 ) -> Result<(), EngineError> {
-    // Without grace there is no use in asking first, which the engine would do.
-    if grace == Some(Duration::ZERO) && turns.is_none() {
-        let options = KillContainerOptions { signal: "SIGKILL".to_owned() };
-        match within(limit, "kill container", docker.kill_container(container, Some(options))).await {
-            // It does not run, or is about to be started again: the engine can tell these apart.
-            Err(e) if e.kind == EngineErrorKind::Conflict => {}
-            other => return other,
-        }
-    }
     let seconds = grace.map(|g| i32::try_from(g.as_millis().div_ceil(1000)).unwrap_or(i32::MAX));
-    let options = StopContainerOptions { signal: None, t: seconds };
+    let options = match seconds {
+        // Without grace there is no use in asking first, which the engine would do. A kill would do as well, but for what is
+        // being started again and again. Engines with turns do not know signals here.
+        Some(0) if turns.is_none() => {
+            StopContainerOptions { signal: Some("SIGKILL".to_owned()), t: Some(KILLED) }
+        }
+        _ => StopContainerOptions { signal: None, t: seconds },
+    };
     let span = tracing::trace_span!("request", what = "stop container");
     let mut call = Box::pin(docker.stop_container(container, Some(options)).instrument(span));
     if let Some(Turns(turn)) = turns {
