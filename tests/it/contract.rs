@@ -9,7 +9,7 @@ use docker_orch::{
         LogOptions, Used, sim::Behaviour,
     },
     plan::{ContainerState, EngineHealth, OneOff},
-    project::{Healthcheck, Port, Sensitive, Service, ServiceMount},
+    project::{Healthcheck, IpamPool, Port, Sensitive, Service, ServiceMount},
 };
 use futures::StreamExt;
 
@@ -329,7 +329,12 @@ pub(crate) async fn a_container_takes_its_names_later(side: Side) {
 }
 
 pub(crate) async fn a_replaced_network_comes_back_with_what_was_on_it(side: Side) {
-    let world = World::new(side, "restore", vec![plain("web")]).await;
+    let mut world = World::new(side, "restore", vec![plain("web")]).await;
+    // Addresses of its own: others that the engine chooses it may give to the next test once the network is gone.
+    world.engine.remove_network(world.network()).await.unwrap();
+    let pool = IpamPool { subnet: Some("10.213.77.0/24".to_owned()), ..IpamPool::default() };
+    world.project.networks["default"].ipam.config = vec![pool];
+    world.create_network().await.unwrap();
     let id = world.run("web").await;
     let seen = async || {
         let endpoint = world.engine.inspect(&id).await.unwrap().unwrap().networks[world.network()].clone();
