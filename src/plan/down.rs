@@ -97,6 +97,11 @@ pub fn restart(project: &Project, observed: &Observed, options: &EndOptions) -> 
     starting(project, observed, options, true)
 }
 
+/// Whether the engine chose a volume's name, as it does for volumes that nobody names.
+pub fn is_anonymous_volume(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// What a restart of these services restarts: them, and all whose `depends_on` has `restart: true` for one of these.
 pub fn restarted_with(project: &Project, services: &[String]) -> Vec<String> {
     let mut restart_with: HashMap<&str, Vec<&String>> = HashMap::new();
@@ -320,8 +325,8 @@ impl<'a> Ending<'a> {
     fn inherited_volumes(&mut self, removed: &[StepId]) {
         let successors = self.containers.iter().filter(|c| c.compose_label("replace").is_some());
         let mounts = successors.flat_map(|c| &c.mounts).filter(|m| m.r#type == "volume");
-        let is_anonymous = |name: &str| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit());
-        let mut names: Vec<String> = mounts.map(|m| m.name.clone()).filter(|n| is_anonymous(n)).collect();
+        let mut names: Vec<String> =
+            mounts.map(|m| m.name.clone()).filter(|name| is_anonymous_volume(name)).collect();
         names.sort();
         names.dedup();
         for name in names {

@@ -14,7 +14,7 @@ use crate::{
     cli::{CliError, args::Way, entry::note},
     engine::{Engine, EngineError, Scope},
     executor::{CancelRequest, Signals},
-    plan::{Container, ContainerState, EngineHealth, Observed},
+    plan::{Container, ContainerState, EngineHealth, Observed, is_anonymous_volume},
     project::{Project, Service},
 };
 
@@ -187,8 +187,8 @@ impl<'a> Turns<'a> {
         let is_ours = |name: &str| self.project.volumes.values().any(|volume| volume.name == name);
         let mounts = observed.containers.iter().flat_map(|container| &container.mounts);
         let volumes = mounts.filter(|mount| mount.r#type == "volume" && !is_ours(&mount.name));
-        let is_anonymous = |name: &&String| name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit());
-        self.anonymous.extend(volumes.map(|mount| &mount.name).filter(is_anonymous).cloned());
+        let names = volumes.map(|mount| &mount.name).filter(|name| is_anonymous_volume(name));
+        self.anonymous.extend(names.cloned());
     }
 
     /// Takes down what a failed way has left, so that the next one starts from nothing.
