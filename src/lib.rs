@@ -35,6 +35,7 @@
 //! | [`plan`] | what will be done, and why; undoing | why is this container recreated? what is undone, in what order? |
 //! | [`event`] | what happened, as one numbered stream | |
 //! | [`scheduler`] | what may happen next | when does wave 2 start? when is a start tried again? |
+//! | [`ondemand`] | which services are loaded, on which GPU, and who makes room | why is this model not loaded? who was evicted? |
 //! | [`engine`] | Docker's verbs; the adapter and the simulation | which call does Docker get? |
 //! | [`probe`] | how a check is carried out | by which way is a container asked? |
 //! | [`machine`] | what this machine says of itself | who holds a port? |
@@ -47,7 +48,7 @@
 //!
 //! # What holds everywhere
 //!
-//! - `diagnostic` to `scheduler` are pure: no tokio, files, environment, clock or printing. `tests/tidy.rs` holds
+//! - `diagnostic` to `ondemand` are pure: no tokio, files, environment, clock or printing. `tests/tidy.rs` holds
 //!   that, and who may use whom.
 //! - Only the executor's loop reads the clock, once per turn; the rest is given moments.
 //! - An engine call that has begun is never dropped: what is under way is waited for, then undone. Only a second
@@ -89,6 +90,7 @@ pub mod executor;
 pub mod health;
 pub mod journal;
 pub mod machine;
+pub mod ondemand;
 pub mod plan;
 pub mod probe;
 pub mod project;

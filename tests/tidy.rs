@@ -18,6 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("health", &["project", "time"]),
     ("event", &["project", "plan", "health", "time"]),
     ("scheduler", &["project", "plan", "health", "event", "time"]),
+    ("ondemand", &["project", "time"]),
     ("engine", &["project", "plan", "time"]),
     // the engine's answers are snapshot nouns of plan
     ("probe", &["project", "plan", "health", "engine", "time"]),
@@ -50,7 +51,8 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// Folders without async code, files, environment, clocks.
-const PURE: [&str; 8] = ["diagnostic", "time", "project", "compose", "plan", "health", "event", "scheduler"];
+const PURE: [&str; 9] =
+    ["diagnostic", "time", "project", "compose", "plan", "health", "event", "scheduler", "ondemand"];
 
 /// What may be named only below the given paths of `src`.
 const ONLY_IN: &[(&str, &[&str])] = &[

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use super::{Bytes, Check, HealthSpec, Require};
+use super::{Check, Cold, Gpu, HealthSpec, Idle, Keep, Load, OnDemand, Require, Route, Router, Vram};
 
 /// The top-level `x-orch`, with waves that services name themselves already gathered in.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -18,6 +18,12 @@ pub struct Orch {
     pub on_failure: OnFailure,
     /// What is watched after ready.
     pub rollback: RollbackSpec,
+    /// How services that are loaded on demand share what there is.
+    pub on_demand: OnDemand,
+    /// What may be taken of the machine's GPUs.
+    pub gpu: Gpu,
+    /// Addresses that stand for several services, by name.
+    pub routers: IndexMap<String, Router>,
 }
 
 /// Services that are released together.
@@ -149,8 +155,20 @@ pub struct ServiceOrch {
     pub critical: bool,
     /// How its start is tried again.
     pub start: StartPolicy,
+    /// What makes it start. `None`: Compose's rules.
+    pub load: Option<Load>,
     /// GPU memory that it needs.
-    pub vram: Option<Bytes>,
+    pub vram: Option<Vram>,
+    /// When it is stopped because nobody asks it.
+    pub idle: Idle,
+    /// Ways to it. Empty: its published ports.
+    pub routes: Vec<Route>,
+    /// What becomes of requests while it is not ready.
+    pub cold: Cold,
+    /// How hard it is to evict.
+    pub keep: Keep,
+    /// Higher: loaded before others, and not evicted for lower ones. From -1000 to 1000.
+    pub priority: i32,
     /// Its own readiness. `None`: the Compose healthcheck, else that it runs.
     pub health_check: Option<HealthSpec>,
     /// What Compose's `depends_on` cannot say, by the name it is shown under.
@@ -164,7 +182,13 @@ impl Default for ServiceOrch {
         Self {
             critical: true,
             start: StartPolicy::default(),
+            load: None,
             vram: None,
+            idle: Idle::default(),
+            routes: Vec::new(),
+            cold: Cold::default(),
+            keep: Keep::default(),
+            priority: 0,
             health_check: None,
             depends_on: IndexMap::new(),
             rerun_always: false,

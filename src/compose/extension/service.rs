@@ -18,7 +18,7 @@ use crate::{
         units,
     },
     diagnostic::{Diagnostic, Severity, did_you_mean},
-    project::{Bytes, OrchDependency, OrchDependencyOn, Project, Service, ServiceOrch, StartPolicy},
+    project::{Bytes, OrchDependency, OrchDependencyOn, Project, Service, ServiceOrch, StartPolicy, Vram},
 };
 
 /// Reads every `x-orch` of a canonical tree into the project that was decoded from it.
@@ -81,10 +81,14 @@ fn service(node: &Node, scope: &Scope<'_>, found: &mut Found) -> ServiceOrch {
     ServiceOrch {
         critical: is_set("critical").and_then(boolean).unwrap_or(true),
         start: is_set("start").map(start).unwrap_or_default(),
-        vram: node.at(&["resources", "vram"]).and_then(|size| units::bytes(&text(size)).ok()).map(Bytes),
+        vram: node
+            .at(&["resources", "vram"])
+            .and_then(|size| units::bytes(&text(size)).ok())
+            .map(|size| Vram::InAll(Bytes(size))),
         health_check: is_set("health_check").and_then(|node| check::health(node, scope, found)),
         depends_on,
         rerun_always: is_set("rerun").is_some_and(|word| text(word) == "always"),
+        ..ServiceOrch::default()
     }
 }
 

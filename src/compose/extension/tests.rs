@@ -6,7 +6,9 @@ use super::*;
 use crate::{
     compose::{decode, source::Environment, yaml},
     diagnostic::{Diagnostic, Severity, SourceMap, render_all},
-    project::{Check, ContainerCondition, HealthSpec, OrchDependencyOn, ProbeSpec, Project, Require},
+    project::{
+        Bytes, Check, ContainerCondition, HealthSpec, OrchDependencyOn, ProbeSpec, Project, Require, Vram,
+    },
 };
 
 mod readiness;
@@ -207,7 +209,7 @@ fn a_services_own_settings_are_read() {
     let orch = &project.services["b"].orch;
     assert!(!orch.critical && orch.rerun_always);
     assert_eq!((orch.start.retries, orch.start.backoff.as_millis()), (3, 500));
-    assert_eq!(orch.vram.unwrap().0, 20 << 30);
+    assert_eq!(orch.vram.unwrap(), Vram::InAll(Bytes(20 << 30)));
     assert!(!orch.depends_on["a"].required);
     assert!(
         matches!(&orch.depends_on["a"].on, OrchDependencyOn::Service { stage: Some(s), .. } if s == "up")

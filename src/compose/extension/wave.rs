@@ -54,6 +54,7 @@ pub(super) fn read(
             .and_then(|top| top.get("rollback"))
             .map(|node| rollback(node, problems))
             .unwrap_or_default(),
+        ..Orch::default()
     };
     waves.places
 }

@@ -1,0 +1,32 @@
+//! Which services are loaded, decided from who asks for them and from the memory of the GPUs: a machine without a clock.
+//!
+//! *Owns* the life of every service that is loaded on demand, the ledger of each device's memory, the choice of devices
+//! and of victims, and a reason in words for each decision. *Must not know* how a request is passed on, a container
+//! started or memory measured: it is given an [`Input`] and answers with [`Effect`]s. Nothing of its state lasts: after a
+//! restart a new one is told what runs.
+//!
+//! ```text
+//!           asked             room and a turn             loaded              bytes
+//!  cold ─────────────► waiting ───────────────► loading ─────────────► ready ◄──────► busy
+//!   ▲ ▲                 │   ▲                    │   │                  │ ▲             │
+//!   │ └── nobody waits ─┘   │ out of memory,     │   │ idle, evicted or │ │ resumed     │ unloaded by hand, or
+//!   │                       │ once               │   │ by hand          ▼ │             │ drained for one who has
+//!   │                       ├────────────────────┘   │                draining ◄────────┘ waited too long
+//!   │                       │       failed, given up │                  │ no bytes in flight, the devices' turn
+//!   │   asked meanwhile     │                        ▼                  ▼
+//!   └────────────────── settling ◄──────────────── unloading ◄──────────┘
+//!                           │                        │ twice over its time
+//!                           ▼                        ▼
+//!                         failed, for a while      stuck, asked to stop again and again
+//!
+//!  blocked: it can never fit; every request is answered at once
+//! ```
+//!
+//! Entry points: `Machine::step(now, input) -> Vec<Effect>`, `Machine::next_deadline()`; to look: `status`, `devices`,
+//! `why`.
+
+mod input;
+mod spec;
+
+pub use input::*;
+pub use spec::*;
