@@ -331,6 +331,43 @@ pub struct ServiceInfo {
     pub critical: bool,
     /// Names of the stages to pass.
     pub stages: Vec<String>,
+    /// What it waits for before it starts, beside its wave. Empty in records from before this was noted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<DependsOn>,
+    /// Its image's name; empty where it has none, and in records from before this was noted.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub image: String,
+}
+
+/// What a service waits for before it starts: `depends_on`, links, a shared network, or the one before it in its order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DependsOn {
+    /// The service; with [`Until::Outside`] the name of a check.
+    pub on: String,
+    /// How far that must be.
+    pub until: Until,
+    /// The stage that it must have passed, with [`Until::Stage`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+}
+
+/// How far something must be for another to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Until {
+    /// It was started.
+    Started,
+    /// It is ready.
+    Ready,
+    /// It has exited with 0.
+    Completed,
+    /// It has passed a stage.
+    Stage,
+    /// It lies outside the project, and answers.
+    Outside,
+    /// From a newer version of this program.
+    #[serde(other)]
+    Unknown,
 }
 
 /// How a run ends.

@@ -51,3 +51,22 @@ mod elapsed_seconds {
         Duration::try_from_secs_f64(seconds).map(Elapsed::new).map_err(serde::de::Error::custom)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_of_older_and_newer_records_can_be_read() {
+        let read = |text: &str| serde_json::from_str::<ServiceInfo>(text).unwrap();
+        let old = read(r#"{"service":"web","replicas":[1],"critical":true,"stages":[]}"#);
+        assert_eq!((old.depends_on, old.image), (Vec::new(), String::new()));
+        let new = read(
+            r#"{"service":"web","replicas":[1],"critical":true,"stages":[],"depends_on":[
+                {"on":"db","until":"stage","stage":"loaded"},{"on":"x","until":"paused","more":1}],"image":"i"}"#,
+        );
+        let stage = DependsOn { on: "db".into(), until: Until::Stage, stage: Some("loaded".into()) };
+        assert_eq!(new.depends_on[0], stage);
+        assert_eq!(new.depends_on[1].until, Until::Unknown);
+    }
+}

@@ -1,13 +1,16 @@
 //! What a run looks like: events in, text out.
 //!
 //! *Owns* the picture of a run ([`RunView`]), its displays (live, plain, JSON, quiet), the final words, runs of
-//! the past, container logs with their prefixes, the one thread that writes them ([`Reporter`]), and the file that shows
+//! the past, the critical chain of a run ([`Chain`]) and what earlier ones say of the next ([`Expected`]), container logs with their prefixes, the one thread that writes them ([`Reporter`]), and the file that shows
 //! where the time went ([`Trace`]). *Must not know* the engine or the
 //! executor, nor what is a terminal: it writes to a `Write` that it is given.
 
+mod chain;
 mod decide;
+mod expected;
 mod json;
 mod logs;
+mod moments;
 mod past;
 mod plain;
 mod quiet;
@@ -19,9 +22,12 @@ mod trace;
 mod tty;
 mod view;
 
+pub use chain::{After, Chain, Link, released};
 pub use decide::{AnsiMode, Display, DisplayFacts, ProgressMode};
+pub use expected::{Due, Expected, Figures, Forecast, Planned};
 pub use json::{JsonLines, JsonReport};
 pub use logs::{LogPrinter, LogRecord, LogStyle};
+pub use moments::{Moments, Part, Span, StageSpan, spans};
 pub use past::{Changes, Outcome, PastRun, PastStep, Timing};
 pub use plain::PlainReport;
 pub use quiet::QuietReport;

@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use super::Moments;
 use crate::{
     event::{
-        BreakerState, CancelReason, Event, EventKind, Holder, RunFinished, RunStarted, ServiceState,
-        StageStatus, StepAction, Verb, WindowEnd,
+        BreakerState, CancelReason, Event, EventKind, Holder, RunFinished, RunStarted, ServiceInfo,
+        ServiceState, StageStatus, StepAction, Verb, WindowEnd,
     },
     project::{Replica, go_duration},
     time::Elapsed,
@@ -22,6 +23,8 @@ pub struct RunView {
     pub command: String,
     /// What another command is waited for, in words.
     pub waiting: Option<String>,
+    /// What the run said of its services as it began, by name.
+    pub services: BTreeMap<String, ServiceInfo>,
     /// Every container, in the order in which the run names them.
     pub replicas: Vec<ReplicaView>,
     /// The place of each among them, and how many of them are ready, completed or degraded.
@@ -78,6 +81,8 @@ pub struct ReplicaView {
     pub began: Option<Elapsed>,
     /// When it was first ready, completed or degraded.
     pub ready_at: Option<Elapsed>,
+    /// When what happened on its way there.
+    pub moments: Moments,
 }
 
 /// A stage of a container's start-up.
@@ -137,6 +142,10 @@ pub struct WaveView {
     pub status: WaveStatus,
     /// When it became so.
     pub since: Elapsed,
+    /// When it was opened.
+    pub opened: Option<Elapsed>,
+    /// When as much of it was ready as it asks for.
+    pub ready: Option<Elapsed>,
 }
 
 /// How far a wave is.
@@ -267,6 +276,18 @@ impl RunView {
         self.replicas.iter().filter(|r| is_up(r.state)).count()
     }
 
+    /// The containers of a service.
+    pub fn replicas_of(&self, service: &str) -> impl Iterator<Item = &ReplicaView> {
+        let of = |number| Replica { service: service.to_owned(), number };
+        let numbers = self.services.get(service).map(|info| info.replicas.as_slice()).unwrap_or_default();
+        numbers.iter().filter_map(move |&number| self.replica(&of(number)))
+    }
+
+    /// One container.
+    pub fn replica(&self, replica: &Replica) -> Option<&ReplicaView> {
+        self.places.get(replica).and_then(|&place| self.replicas.get(place))
+    }
+
     fn start(&mut self, started: &RunStarted, at: Elapsed) {
         self.waiting = None;
         self.run.clone_from(&started.run);
@@ -275,9 +296,16 @@ impl RunView {
         self.waves = started
             .waves
             .iter()
-            .map(|name| WaveView { name: name.clone(), status: WaveStatus::Closed, since: at })
+            .map(|name| WaveView {
+                name: name.clone(),
+                status: WaveStatus::Closed,
+                since: at,
+                opened: None,
+                ready: None,
+            })
             .collect();
         for info in &started.services {
+            self.services.insert(info.service.clone(), info.clone());
             for &number in &info.replicas {
                 let mut view = ReplicaView::new(Replica { service: info.service.clone(), number }, at);
                 view.wave.clone_from(&info.wave);
@@ -299,6 +327,11 @@ impl RunView {
 
     fn wave(&mut self, name: &str, status: WaveStatus) {
         if let Some(wave) = self.waves.iter_mut().find(|w| w.name == name) {
+            match status {
+                WaveStatus::Open => wave.opened = Some(self.at),
+                WaveStatus::Ready => wave.ready = Some(self.at),
+                WaveStatus::Closed | WaveStatus::Failed => {}
+            }
             wave.status = status;
             wave.since = self.at;
         }
@@ -307,6 +340,9 @@ impl RunView {
     fn stage(&mut self, replica: &Replica, name: &str, (index, of): (u32, u32), status: StageStatus) {
         let at = self.at;
         let view = self.replica_mut(replica);
+        if view.ready_at.is_none() {
+            view.moments.stage(name, status, at);
+        }
         let known = view.stage.take().filter(|now| now.name == name && status != StageStatus::Started);
         let (since, moved) = known.map_or((at, None), |now| (now.since, now.moved));
         view.stage = Some(StageView { name: name.to_owned(), index, of, status, since, moved });
@@ -326,6 +362,9 @@ impl RunView {
         cause.clone_into(&mut view.cause);
         if let Some(container) = container {
             view.container = Some(container.to_owned());
+        }
+        if view.ready_at.is_none() {
+            view.moments.enter(state, at);
         }
         if view.began.is_none() && state == ServiceState::Starting {
             view.began = Some(at);
@@ -376,6 +415,7 @@ impl ReplicaView {
             container: None,
             began: None,
             ready_at: None,
+            moments: Moments::default(),
         }
     }
 }
@@ -450,7 +490,6 @@ pub(super) fn is_at_work(state: ServiceState) -> bool {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::event::ServiceInfo;
 
     /// A run of `db`, and `web` with two stages, without waves.
     pub(in crate::report) fn started() -> EventKind {
@@ -460,6 +499,8 @@ pub(super) mod tests {
             wave: None,
             critical: true,
             stages: stages.iter().map(|&s| s.into()).collect(),
+            depends_on: Vec::new(),
+            image: String::new(),
         };
         EventKind::RunStarted(RunStarted {
             format: 1,

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
     time::Duration,
 };
 
@@ -11,9 +10,12 @@ use indexmap::IndexMap;
 use crate::{
     diagnostic::Diagnostic,
     engine::{EngineError, Scope},
-    event::{CancelReason, EventKind, FORMAT_VERSION, Holder, RunFinished, RunStarted, ServiceInfo},
+    event::{
+        CancelReason, DependsOn, EventKind, FORMAT_VERSION, Holder, RunFinished, RunStarted, ServiceInfo,
+        Until,
+    },
     executor::{AskError, LockError, Run},
-    plan::{Observed, Plan, Readiness},
+    plan::{Gate, GateOn, Observed, Plan, Readiness},
     project::{Project, Replica},
 };
 
@@ -111,7 +113,8 @@ pub(super) fn announce_start(run: &mut Run, label: &RunLabel, plan: &Plan, obser
     }
 }
 
-fn planned(plan: &Plan, project: &Arc<Project>) -> Vec<ServiceInfo> {
+/// The services of a plan, as the first event of its run lists them.
+pub fn planned(plan: &Plan, project: &Project) -> Vec<ServiceInfo> {
     let stages = |readiness: &Readiness| match readiness {
         Readiness::Spec(spec) => spec.stages.iter().map(|s| s.name.clone()).collect(),
         Readiness::Healthcheck(_) => vec!["healthy".to_owned()],
@@ -128,8 +131,26 @@ fn planned(plan: &Plan, project: &Arc<Project>) -> Vec<ServiceInfo> {
         wave: waves.get(unit.service.as_str()).map(|&wave| wave.to_owned()),
         critical: unit.critical,
         stages: stages(&unit.readiness),
+        depends_on: unit.gates.iter().filter_map(|gate| awaited(plan, gate)).collect(),
+        image: project.services.get(unit.service.as_str()).map(|s| project.image_name(s)).unwrap_or_default(),
     };
     plan.units.iter().map(info).collect()
+}
+
+/// What a gate waits for; waves are told by themselves.
+fn awaited(plan: &Plan, gate: &Gate) -> Option<DependsOn> {
+    let (unit, until) = match &gate.on {
+        GateOn::Started(unit) => (unit, Until::Started),
+        GateOn::Ready(unit) => (unit, Until::Ready),
+        GateOn::Completed(unit) => (unit, Until::Completed),
+        GateOn::Stage(unit, _) => (unit, Until::Stage),
+        GateOn::Outside { name, .. } => {
+            return Some(DependsOn { on: name.clone(), until: Until::Outside, stage: None });
+        }
+        GateOn::Wave(_) => return None,
+    };
+    let stage = if let GateOn::Stage(_, stage) = &gate.on { Some(stage.clone()) } else { None };
+    Some(DependsOn { on: plan.units[unit.index()].service.clone(), until, stage })
 }
 
 fn listed(observed: &Observed) -> Vec<ServiceInfo> {
@@ -145,6 +166,8 @@ fn listed(observed: &Observed) -> Vec<ServiceInfo> {
         wave: None,
         critical: true,
         stages: Vec::new(),
+        depends_on: Vec::new(),
+        image: String::new(),
     };
     services.into_iter().map(info).collect()
 }

@@ -17,7 +17,7 @@ mod settle;
 mod stream;
 mod up;
 
-pub use begin::{Ended, RunError, RunLabel, scope};
+pub use begin::{Ended, RunError, RunLabel, planned, scope};
 pub use end::{Ending, end};
 pub use evidence::{Keep, KeptContainer};
 pub use examine::{CheckSeen, Examined, ExaminedState, examine, examine_by_engine};

@@ -205,6 +205,8 @@ fn numbered(plan: &Plan, told: Vec<(Elapsed, EventKind)>) -> Vec<Event> {
         wave: None,
         critical: true,
         stages: Vec::new(),
+        depends_on: Vec::new(),
+        image: String::new(),
     });
     let started = EventKind::RunStarted(RunStarted {
         format: 1,

@@ -238,6 +238,8 @@ mod tests {
             wave: None,
             critical: true,
             stages: vec![],
+            depends_on: Vec::new(),
+            image: String::new(),
         };
         EventKind::RunStarted(RunStarted {
             format: 1,
