@@ -94,6 +94,8 @@ pub(super) struct SimNetwork {
     pub(super) labels: BTreeMap<String, String>,
     /// The third part of its addresses.
     pub(super) subnet: u8,
+    /// The IDs of the containers that were last given an address, by its fourth part.
+    pub(super) given: BTreeMap<u8, String>,
 }
 
 /// One volume.

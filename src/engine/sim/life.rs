@@ -1,6 +1,6 @@
 //! How containers start, live by their script, and end.
 
-use std::{collections::BTreeSet, net::Ipv4Addr, pin::pin, sync::Arc, time::Duration};
+use std::{net::Ipv4Addr, pin::pin, sync::Arc, time::Duration};
 
 use tokio::time::{sleep, timeout};
 
@@ -285,6 +285,7 @@ impl Inner {
     /// Removes a container at once, with its anonymous volumes where asked.
     pub(super) fn drop_container(&self, world: &mut World, id: &str, volumes: bool) {
         let Some(container) = world.containers.remove(id) else { return };
+        world.names.remove(&container.name);
         if volumes {
             for name in &container.anonymous {
                 if world.volume_users(name).is_empty() {
@@ -360,28 +361,33 @@ impl World {
     /// Gives a container an address on each of its networks.
     pub(super) fn attach(&mut self, id: &str) {
         let Some(container) = self.containers.get(id) else { return };
-        let mut given = Vec::new();
-        for name in container.networks.keys() {
-            let Some(network) = self.networks.get(name) else { continue };
-            let used: BTreeSet<&str> = self
-                .containers
-                .values()
-                .filter_map(|c| c.networks.get(name))
-                .map(|e| e.ip_address.as_str())
-                .collect();
-            let free = (2..=254)
-                .map(|n| Ipv4Addr::new(172, network.subnet, 0, n).to_string())
-                .find(|ip| !used.contains(ip.as_str()));
-            given.push((name.clone(), network.id.clone(), free.unwrap_or_default()));
-        }
-        let Some(container) = self.containers.get_mut(id) else { return };
-        for (name, network_id, address) in given {
-            if let Some(endpoint) = container.networks.get_mut(&name) {
-                endpoint.network_id = network_id;
-                if endpoint.ip_address.is_empty() {
-                    endpoint.ip_address = address;
+        let names: Vec<String> = container.networks.keys().cloned().collect();
+        for name in names {
+            let Some((network_id, address)) = self.address_on(&name) else { continue };
+            let endpoint = self.containers.get_mut(id).and_then(|c| c.networks.get_mut(&name));
+            let Some(endpoint) = endpoint else { continue };
+            endpoint.network_id = network_id;
+            if let (Some((part, address)), true) = (address, endpoint.ip_address.is_empty()) {
+                endpoint.ip_address = address;
+                if let Some(network) = self.networks.get_mut(&name) {
+                    network.given.insert(part, id.to_owned());
                 }
             }
         }
+    }
+
+    /// A network's ID, and the first address on it that nobody has, with its fourth part.
+    fn address_on(&self, name: &str) -> Option<(String, Option<(u8, String)>)> {
+        let network = self.networks.get(name)?;
+        let holds = |id: &String, address: &str| {
+            let endpoint = self.containers.get(id).and_then(|c| c.networks.get(name));
+            endpoint.is_some_and(|endpoint| endpoint.ip_address == address)
+        };
+        let free = (2..=254).find_map(|part: u8| {
+            let address = Ipv4Addr::new(172, network.subnet, 0, part).to_string();
+            let taken = network.given.get(&part).is_some_and(|id| holds(id, &address));
+            (!taken).then_some((part, address))
+        });
+        Some((network.id.clone(), free))
     }
 }

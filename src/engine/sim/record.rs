@@ -24,7 +24,7 @@ pub struct Request {
     pub error: Option<EngineErrorKind>,
     /// What the script made go wrong with it.
     pub met: Option<Effect>,
-    /// For a start: how all containers stood when it came.
+    /// For a start, where the script asks for it: how all containers stood when it came.
     pub standing: Arc<Vec<Standing>>,
 }
 

@@ -104,7 +104,7 @@ impl World {
 impl Inner {
     /// Makes a container of what was asked; it is there, and announced, when this returns.
     pub(super) fn make(&self, world: &mut World, mut container: SimContainer) -> Result<String, EngineError> {
-        if let Some(other) = world.containers.values().find(|c| c.name == container.name) {
+        if let Some(other) = world.named(&container.name) {
             return Err(EngineError::new(
                 Kind::Conflict,
                 format!(
@@ -135,6 +135,7 @@ impl Inner {
         }
         container.mounts = mounts;
         let id = container.id.clone();
+        world.names.insert(container.name.clone(), id.clone());
         world.containers.insert(id.clone(), container.clone());
         self.announce(world, &container, EngineAction::Created, &[]);
         Ok(id)

@@ -27,6 +27,7 @@ pub struct Script {
     pub(super) taken_ports: BTreeSet<u16>,
     pub(super) volumes: BTreeSet<String>,
     pub(super) networks: BTreeSet<String>,
+    pub(super) keeps_standings: bool,
 }
 
 impl Default for Script {
@@ -59,6 +60,7 @@ impl Default for Script {
             taken_ports: BTreeSet::new(),
             volumes: BTreeSet::new(),
             networks: BTreeSet::new(),
+            keeps_standings: false,
         }
     }
 }
@@ -143,6 +145,13 @@ impl Script {
     #[must_use]
     pub fn network(mut self, name: &str) -> Self {
         self.networks.insert(name.to_owned());
+        self
+    }
+
+    /// Notes with each start how every container stood then. It takes time and memory that grow with their number.
+    #[must_use]
+    pub fn standings(mut self) -> Self {
+        self.keeps_standings = true;
         self
     }
 }

@@ -289,7 +289,7 @@ impl Engine for SimEngine {
         let (key, new) = (container.to_owned(), name.to_owned());
         self.quick(Verb::Rename, (container, name), QUICK, move |inner, world| {
             let id = world.expect(&key)?.id.clone();
-            if let Some(other) = world.containers.values().find(|c| c.name == new) {
+            if let Some(other) = world.named(&new) {
                 let words = format!(
                     "Error when allocating new name: Conflict. The container name \"/{new}\" is already in use \
                      by container \"{}\".",
@@ -298,8 +298,10 @@ impl Engine for SimEngine {
                 return Err(EngineError::new(Kind::Conflict, words));
             }
             let Some(container) = world.containers.get_mut(&id) else { return Ok(()) };
-            container.name = new;
+            let old = std::mem::replace(&mut container.name, new.clone());
             let container = container.clone();
+            world.names.remove(&old);
+            world.names.insert(new, id);
             inner.announce(world, &container, EngineAction::Renamed, &[]);
             Ok(())
         })

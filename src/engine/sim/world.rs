@@ -48,7 +48,10 @@ pub(super) struct Inner {
 pub(super) struct World {
     pub(super) script: Script,
     pub(super) requests: Vec<Request>,
+    /// By ID.
     pub(super) containers: BTreeMap<String, SimContainer>,
+    /// The IDs of containers, by name.
+    pub(super) names: BTreeMap<String, String>,
     pub(super) networks: BTreeMap<String, SimNetwork>,
     pub(super) volumes: BTreeMap<String, SimVolume>,
     /// What was pulled and built beside the script's images.
@@ -71,6 +74,7 @@ impl SimEngine {
         let mut world = World {
             requests: Vec::new(),
             containers: BTreeMap::new(),
+            names: BTreeMap::new(),
             networks: BTreeMap::new(),
             volumes: script.volumes.iter().map(|v| (v.clone(), SimVolume::default())).collect(),
             images: BTreeMap::new(),
@@ -273,7 +277,9 @@ impl Inner {
             None => (subject, String::new()),
         };
         let standing = match verb {
-            Verb::Start => world.containers.values().map(|c| c.standing(at)).collect(),
+            Verb::Start if world.script.keeps_standings => {
+                world.containers.values().map(|c| c.standing(at)).collect()
+            }
             _ => Vec::new(),
         };
         let (met, standing) = (None, Arc::new(standing));
@@ -328,12 +334,16 @@ impl Inner {
 impl World {
     /// By ID, name, or the beginning of an ID.
     pub(super) fn find(&self, key: &str) -> Option<&SimContainer> {
-        self.containers.get(key).or_else(|| {
-            self.containers.values().find(|c| c.name == key).or_else(|| {
-                let long_enough = key.len() >= 8;
-                self.containers.values().find(|c| long_enough && c.id.starts_with(key))
-            })
-        })
+        let begins = || {
+            let (_, next) = self.containers.range(key.to_owned()..).next()?;
+            (key.len() >= 8 && next.id.starts_with(key)).then_some(next)
+        };
+        self.containers.get(key).or_else(|| self.named(key)).or_else(begins)
+    }
+
+    /// By name.
+    pub(super) fn named(&self, name: &str) -> Option<&SimContainer> {
+        self.containers.get(self.names.get(name)?)
     }
 
     /// As [`World::find`], or the engine's words.
@@ -352,7 +362,8 @@ impl World {
         let id = self.fresh_id("network");
         let used: BTreeSet<u8> = self.networks.values().map(|n| n.subnet).collect();
         let subnet = (18..=255).find(|n| !used.contains(n)).unwrap_or(17);
-        self.networks.insert(name.to_owned(), SimNetwork { id: id.clone(), labels, subnet });
+        self.networks
+            .insert(name.to_owned(), SimNetwork { id: id.clone(), labels, subnet, ..SimNetwork::default() });
         id
     }
 

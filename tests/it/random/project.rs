@@ -331,7 +331,7 @@ impl Shape {
 
     /// How the containers of all versions behave.
     pub(super) fn script(&self) -> Script {
-        self.services.iter().enumerate().fold(Script::new(), |script, (place, s)| {
+        self.services.iter().enumerate().fold(Script::new().standings(), |script, (place, s)| {
             script
                 .running(&format!("s{place}:1"), behaviour(s, Fate::Well, 100))
                 .running(&format!("s{place}:2"), behaviour(s, s.fate, s.ready_after))
