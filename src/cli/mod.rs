@@ -20,6 +20,7 @@ mod entry;
 mod error;
 mod events;
 mod exit_code;
+mod expected;
 mod files;
 mod fingerprints;
 mod follow;

@@ -4,7 +4,8 @@ use std::io::{self, Write as _};
 
 use super::{
     CliError, Exit, Invocation,
-    args::{Format, PlanArgs},
+    args::{PlanArgs, PlanFormat},
+    expected::{expected, forecast},
     fingerprints::fingerprints,
     up,
 };
@@ -12,7 +13,7 @@ use crate::{
     diagnostic::{Diagnostic, Severity},
     engine::Engine,
     machine::ThisMachine,
-    plan::{self, Draft, Observed, UpOptions, plan_json, plan_text},
+    plan::{self, Draft, Observed, UpOptions, plan_dot, plan_json, plan_mermaid, plan_text},
     project::Project,
     run::{Intended, look, preflight},
 };
@@ -39,7 +40,7 @@ pub(super) async fn show(
     project: &Project,
     engine: Option<&dyn Engine>,
     mut options: UpOptions,
-    (format, yes): (Format, bool),
+    (format, yes): (PlanFormat, bool),
 ) -> Result<Exit, CliError> {
     let colour = invocation.display().err_colour;
     let in_the_way = |found: Vec<Diagnostic>| CliError::in_the_way(&found, &project.sources, colour);
@@ -74,9 +75,13 @@ pub(super) async fn show(
         plan.warnings.extend(plan::unsupplied(project, &plan));
         plan = plan.preceded_by(supply);
     }
+    let forecast = forecast(&expected(invocation, &project.name), project, &plan);
+    let forecast = forecast.as_ref();
     let text = match format {
-        Format::Table => plan_text(&plan),
-        Format::Json => format!("{:#}\n", plan_json(&plan)),
+        PlanFormat::Table => plan_text(&plan, forecast),
+        PlanFormat::Json => format!("{:#}\n", plan_json(&plan, forecast)),
+        PlanFormat::Dot => plan_dot(&plan, forecast),
+        PlanFormat::Mermaid => plan_mermaid(&plan, forecast),
     };
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

@@ -57,7 +57,8 @@ pub(super) async fn run(invocation: &Invocation, args: &RollbackArgs) -> Result<
     let project = up::prepared(invocation, &up_args, project).await?;
     if invocation.project.dry_run {
         let format = super::args::Format::Table;
-        return plan::show(invocation, &project, Some(engine.as_ref()), options, (format, args.yes)).await;
+        return plan::show(invocation, &project, Some(engine.as_ref()), options, (format.into(), args.yes))
+            .await;
     }
     let asked = Asked {
         command: "rollback",

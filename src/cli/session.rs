@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use super::{
     CliError, ErrorKind, Exit, Invocation,
+    expected::expected_later,
     lock::{self, FileLock},
     mask::mask,
 };
@@ -79,9 +80,11 @@ impl Session {
         let label =
             RunLabel { id: run_id(now, std::process::id()), time: rfc3339(now), command: command.to_owned() };
         let display = invocation.display();
+        let foretells = display.progress == ProgressMode::Tty && command == "up";
+        let expected = if foretells { expected_later(invocation, &project.name) } else { None };
         let streams = Streams { out: Box::new(io::stdout()), err: Box::new(io::stderr()) };
         let (reporter, thread) =
-            Reporter::spawn(display.report(Box::new(terminal_size)), streams, shown.logs)
+            Reporter::spawn(display.report(Box::new(terminal_size), expected), streams, shown.logs)
                 .map_err(|e| CliError::failed("failed to start").caused_by(&e))?;
         let patience = lock::patience(invocation)?;
         let passed_on = Arc::new(AtomicBool::new(false));
@@ -326,7 +329,7 @@ impl Keep for Keeper {
     }
 
     fn keep_plan(&self, plan: &Plan) -> io::Result<()> {
-        self.bundle.save_json("plan.json", &plan_json(plan))
+        self.bundle.save_json("plan.json", &plan_json(plan, None))
     }
 }
 

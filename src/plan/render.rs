@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 use super::{
     Action, Awaits, Found, Gate, GateOn, Phase, Plan, ProviderVerb, Readiness, Step, StepId, Unit,
     UnitReplica, Update,
+    forecast::{Due, Forecast, rounded},
 };
 use crate::project::{Require, go_duration};
 
 /// What becomes of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+pub(super) enum Fate {
     Create,
     Recreate,
     Start,
@@ -23,7 +24,7 @@ enum Fate {
 }
 
 impl Fate {
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Create => "create",
             Self::Recreate => "recreate",
@@ -43,7 +44,7 @@ impl Fate {
 }
 
 /// A plan with what is looked up in it for each container.
-struct Shown<'a> {
+pub(super) struct Shown<'a> {
     plan: &'a Plan,
     /// The step that creates a container, by service and number.
     created: HashMap<(&'a str, u32), &'a Step>,
@@ -52,7 +53,7 @@ struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    fn new(plan: &'a Plan) -> Self {
+    pub(super) fn new(plan: &'a Plan) -> Self {
         let (mut created, mut start_first) = (HashMap::new(), HashSet::new());
         for step in &plan.steps {
             if let Action::CreateContainer { replica, .. } = &step.action {
@@ -66,10 +67,16 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// The plan for people: waves, containers with what becomes of them and why, and what else is done.
-pub fn plan_text(plan: &Plan) -> String {
+/// The plan for people: waves, containers with what becomes of them and why, what else is done, and, where earlier
+/// runs tell, how long it should take.
+pub fn plan_text(plan: &Plan, forecast: Option<&Forecast>) -> String {
     let shown = Shown::new(plan);
-    let mut text = format!("{}: {}\n", plan.project, counts(&shown));
+    let mut text = format!("{}: {}", plan.project, counts(&shown));
+    if let Some(forecast) = forecast {
+        write!(text, ", ready in about {}", rounded(forecast.ready.since_start()))
+            .expect("writing to a String cannot fail");
+    }
+    text.push('\n');
     let width = plan.units.iter().map(|u| u.service.len() + 3).max().unwrap_or(0);
     let mut sections: Vec<(String, Vec<&Unit>)> = Vec::new();
     let mut of_waves: Vec<Vec<&Unit>> = vec![Vec::new(); plan.waves.len()];
@@ -99,10 +106,15 @@ pub fn plan_text(plan: &Plan) -> String {
             writeln!(text, "{title}").expect("writing to a String cannot fail");
         }
         for unit in units {
-            unit_lines(&mut text, &shown, unit, width);
+            let takes =
+                forecast.map(|forecast| forecast.takes(&unit.service).map(rounded).unwrap_or_default());
+            unit_lines(&mut text, &shown, unit, (width, takes));
         }
     }
     other_lines(&mut text, plan);
+    if let Some(forecast) = forecast {
+        forecast_lines(&mut text, forecast);
+    }
     if let Some(window) = plan.window() {
         let length = go_duration(window.length);
         let then = if plan.kept().is_empty() { "" } else { ", before what ran before is let go" };
@@ -115,11 +127,13 @@ pub fn plan_text(plan: &Plan) -> String {
     text
 }
 
-fn unit_lines(text: &mut String, shown: &Shown<'_>, unit: &Unit, width: usize) {
+/// `takes`: what is written in the column of times; `None`: there is no such column.
+fn unit_lines(text: &mut String, shown: &Shown<'_>, unit: &Unit, (width, takes): (usize, Option<String>)) {
+    let takes = takes.map(|takes| format!("{takes:>7}  ")).unwrap_or_default();
     for replica in &unit.replicas {
         let (fate, cause) = fate(shown, unit, replica);
         let name = format!("{}-{}", unit.service, replica.number);
-        let line = format!("  {} {name:width$} {:9} {cause}", fate.sign(), fate.word());
+        let line = format!("  {} {name:width$} {:9} {takes}{cause}", fate.sign(), fate.word());
         writeln!(text, "{}", line.trim_end()).expect("writing to a String cannot fail");
     }
     if let Some(update) = unit.update.as_ref().map(|update| update_words(shown, unit, update)) {
@@ -132,6 +146,23 @@ fn unit_lines(text: &mut String, shown: &Shown<'_>, unit: &Unit, width: usize) {
     let waits: Vec<String> = unit.gates.iter().filter_map(|g| waits_for(shown.plan, g)).collect();
     if !waits.is_empty() {
         writeln!(text, "    {:width$} waits for {}", "", waits.join(", "))
+            .expect("writing to a String cannot fail");
+    }
+}
+
+/// The chain that takes longest, and what nothing is known of.
+fn forecast_lines(text: &mut String, forecast: &Forecast) {
+    let link = |service: &String| {
+        let takes = forecast.takes(service).map(rounded).unwrap_or_default();
+        format!("{service} {takes}").trim_end().to_owned()
+    };
+    let chain: Vec<String> = forecast.critical.iter().map(link).collect();
+    let total = rounded(forecast.ready.since_start());
+    writeln!(text, "\ncritical path, going by earlier runs: about {total}\n  {}", chain.join(" → "))
+        .expect("writing to a String cannot fail");
+    if !forecast.unknown.is_empty() {
+        let unknown = forecast.unknown.join(", ");
+        writeln!(text, "  not counted, for no earlier run has started it: {unknown}")
             .expect("writing to a String cannot fail");
     }
 }
@@ -214,7 +245,7 @@ fn counts(shown: &Shown<'_>) -> String {
 }
 
 /// What becomes of a container, and why.
-fn fate(shown: &Shown<'_>, unit: &Unit, replica: &UnitReplica) -> (Fate, String) {
+pub(super) fn fate(shown: &Shown<'_>, unit: &Unit, replica: &UnitReplica) -> (Fate, String) {
     if let Some(step) = shown.created.get(&(unit.service.as_str(), replica.number)) {
         let replaces = matches!(step.action, Action::CreateContainer { replaces: Some(_), .. });
         return (if replaces { Fate::Recreate } else { Fate::Create }, step.cause.to_string());
@@ -252,12 +283,16 @@ fn require(require: Require) -> String {
 }
 
 /// The plan for programs.
-pub fn plan_json(plan: &Plan) -> Value {
+pub fn plan_json(plan: &Plan, forecast: Option<&Forecast>) -> Value {
     let shown = Shown::new(plan);
     let steps = (0u32..).map(StepId).zip(&plan.steps);
+    let due = |unit: &Unit| forecast.and_then(|f| f.services.get(&unit.service));
+    let services = plan.units.iter().map(|unit| unit_json(&shown, unit, due(unit)));
     json!({
         "project": plan.project,
-        "services": plan.units.iter().map(|unit| unit_json(&shown, unit)).collect::<Vec<_>>(),
+        "services": services.collect::<Vec<_>>(),
+        "expected_seconds": forecast.map(|f| f.ready.since_start().as_secs_f64()),
+        "critical_path": forecast.map(|f| &f.critical),
         "waves": plan.waves.iter().map(|wave| json!({
             "name": wave.name,
             "services": wave.units.iter().map(|u| &plan.units[u.index()].service).collect::<Vec<_>>(),
@@ -270,7 +305,7 @@ pub fn plan_json(plan: &Plan) -> Value {
     })
 }
 
-fn unit_json(shown: &Shown<'_>, unit: &Unit) -> Value {
+fn unit_json(shown: &Shown<'_>, unit: &Unit, due: Option<&Due>) -> Value {
     let plan = shown.plan;
     let stages: Vec<String> = match &unit.readiness {
         Readiness::Spec(spec) => spec.stages.iter().map(|s| s.name.clone()).collect(),
@@ -289,6 +324,8 @@ fn unit_json(shown: &Shown<'_>, unit: &Unit) -> Value {
         "recipe": recipe(unit),
         "waits_for": unit.gates.iter().filter_map(|g| waits_for(plan, g)).collect::<Vec<_>>(),
         "containers": unit.replicas.iter().map(container).collect::<Vec<_>>(),
+        "expected_start_at": due.map(|due| due.start.since_start().as_secs_f64()),
+        "expected_ready_at": due.map(|due| due.ready.since_start().as_secs_f64()),
     })
 }
 

@@ -44,6 +44,11 @@ pub struct Limits {
 }
 
 impl Plan {
+    /// Its units with their IDs, in order.
+    pub fn ids(&self) -> impl Iterator<Item = (UnitId, &Unit)> {
+        (0u32..).map(UnitId).zip(&self.units)
+    }
+
     /// What follows when the update of this service fails, where the service itself says so.
     pub fn failure_action(&self, service: &str) -> Option<OnFailure> {
         let unit = self.units.iter().find(|unit| unit.service == service)?;

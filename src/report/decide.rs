@@ -1,6 +1,8 @@
 //! What is shown where.
 
-use super::{JsonReport, PlainReport, QuietReport, Report, TtyReport};
+use std::sync::mpsc::Receiver;
+
+use super::{Expected, JsonReport, PlainReport, QuietReport, Report, TtyReport};
 
 /// What the user asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,10 +99,14 @@ impl DisplayFacts {
 }
 
 impl Display {
-    /// The report of this display; `size` gives the terminal's columns and rows.
-    pub fn report(self, size: Box<dyn Fn() -> (usize, usize) + Send>) -> Box<dyn Report> {
+    /// The report of this display; `size` gives the terminal's columns and rows, `expected` what earlier runs say.
+    pub fn report(
+        self,
+        size: Box<dyn Fn() -> (usize, usize) + Send>,
+        expected: Option<Receiver<Expected>>,
+    ) -> Box<dyn Report> {
         match self.progress {
-            ProgressMode::Tty => Box::new(TtyReport::new(size, self.err_colour)),
+            ProgressMode::Tty => Box::new(TtyReport::new(size, self.err_colour).expecting(expected)),
             ProgressMode::Plain => Box::new(PlainReport::default()),
             ProgressMode::Json => Box::new(JsonReport),
             ProgressMode::Quiet => Box::new(QuietReport),

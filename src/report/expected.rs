@@ -4,9 +4,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Outcome, Part, PastRun, spans};
+use super::{Outcome, Part, PastRun, ReplicaView, RunView, is_settled, spans};
 use crate::{
     event::{DependsOn, ServiceInfo, Until},
+    plan::{Due, Forecast},
     project::Require,
     time::Elapsed,
 };
@@ -43,38 +44,27 @@ pub struct Figures {
 pub struct Planned<'a> {
     /// What the run says of it.
     pub info: &'a ServiceInfo,
-    /// Its image is pulled or built.
-    pub image: bool,
-    /// Its container is created.
-    pub create: bool,
-    /// It is started; `false`: it is ready already.
-    pub start: bool,
+    /// How far it is.
+    pub place: Place,
 }
 
-/// What is to be expected of a whole start.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Forecast {
-    /// Of each service.
-    pub services: BTreeMap<String, Due>,
-    /// When each wave is ready, by name, and the service that makes it so.
-    pub waves: BTreeMap<String, (Elapsed, Option<String>)>,
-    /// When everything is ready.
-    pub ready: Elapsed,
-    /// The services that this comes from, in their order.
-    pub critical: Vec<String>,
-    /// Services that start and of which nothing is known; they count as if they took no time.
-    pub unknown: Vec<String>,
-}
-
-/// When a service is expected where, since the run's beginning.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Due {
-    /// It is started.
-    pub start: Elapsed,
-    /// It is ready.
-    pub ready: Elapsed,
-    /// The service that its start waits for last; `None`: it waits for nothing but its own creation.
-    pub after: Option<String>,
+/// How far a service is on its way to being ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// It is not started yet.
+    ToStart {
+        /// Its image has to be pulled or built.
+        image: bool,
+        /// Its container has to be created.
+        create: bool,
+    },
+    /// It was started.
+    Started {
+        /// When, since the run's beginning.
+        since: Elapsed,
+    },
+    /// It is ready, or will not be.
+    Settled,
 }
 
 impl Expected {
@@ -102,9 +92,32 @@ impl Expected {
         self.services.is_empty()
     }
 
+    /// How long it should still take until everything of a run under way is ready; `None` where nothing is known of
+    /// something that is not ready yet.
+    pub fn left(&self, view: &RunView, now: Elapsed) -> Option<Duration> {
+        let place = |info: &ServiceInfo| {
+            let replicas: Vec<&ReplicaView> = view.replicas_of(&info.service).collect();
+            match replicas.iter().map(|r| r.began).min().flatten() {
+                _ if replicas.iter().all(|r| is_settled(r.state)) => Place::Settled,
+                Some(since) => Place::Started { since },
+                None => {
+                    let create = replicas.iter().any(|r| r.moments.created.is_none());
+                    Place::ToStart { image: false, create }
+                }
+            }
+        };
+        let services: Vec<Planned<'_>> =
+            view.services.values().map(|info| Planned { info, place: place(info) }).collect();
+        let waves: Vec<(&str, Require)> =
+            view.waves.iter().map(|w| (w.name.as_str(), Require::All)).collect();
+        let forecast = self.whole(&services, &waves, now);
+        forecast.unknown.is_empty().then(|| forecast.ready.since(now))
+    }
+
     /// What is to be expected of a start of these services with these waves, in order. As many starts as may be are
-    /// taken to go on at once. Services that wait for each other in a circle are left out.
-    pub fn whole(&self, services: &[Planned<'_>], waves: &[(&str, Require)]) -> Forecast {
+    /// taken to go on at once. Services that wait for each other in a circle are left out. `now`: since the run's
+    /// beginning; nothing that is still to come lies before it.
+    pub fn whole(&self, services: &[Planned<'_>], waves: &[(&str, Require)], now: Elapsed) -> Forecast {
         let mut forecast = Forecast::default();
         let places: BTreeMap<&str, usize> =
             services.iter().enumerate().map(|(n, service)| (service.info.service.as_str(), n)).collect();
@@ -112,7 +125,7 @@ impl Expected {
         // Each turn settles what waits only for what is settled; in a plan's order that is one turn, or one for each wave.
         loop {
             let before = open.len();
-            open.retain(|service| !self.place(service, &places, waves, &mut forecast));
+            open.retain(|service| !self.settle(service, &places, (waves, now), &mut forecast));
             let settled = settle_waves(services, waves, &mut forecast);
             if open.is_empty() || (open.len() == before && !settled) {
                 break;
@@ -130,28 +143,39 @@ impl Expected {
             forecast.critical.push(name);
         }
         forecast.critical.reverse();
-        let starts = |name: &String| places.get(name.as_str()).is_some_and(|&n| services[n].start);
+        let starts =
+            |name: &String| places.get(name.as_str()).is_some_and(|&n| services[n].place != Place::Settled);
         forecast.critical.retain(starts);
         forecast
     }
 
     /// Settles a service, where what it waits for is settled.
-    fn place(
+    fn settle(
         &self,
         service: &Planned<'_>,
         places: &BTreeMap<&str, usize>,
-        waves: &[(&str, Require)],
+        (waves, now): (&[(&str, Require)], Elapsed),
         forecast: &mut Forecast,
     ) -> bool {
         let (info, name) = (service.info, &service.info.service);
-        if !service.start {
-            forecast.services.insert(name.clone(), Due::default());
-            return true;
-        }
         let figures = self.services.get(name).cloned().unwrap_or_default();
-        let own = [(service.image, figures.image), (service.create, figures.create)];
+        let own = match service.place {
+            Place::Settled => {
+                forecast.services.insert(name.clone(), Due::default());
+                return true;
+            }
+            Place::Started { since } => {
+                let ready = (since + figures.ready.unwrap_or_default()).max(now);
+                if figures.ready.is_none() {
+                    forecast.unknown.push(name.clone());
+                }
+                forecast.services.insert(name.clone(), Due { start: since, ready, after: None });
+                return true;
+            }
+            Place::ToStart { image, create } => [(image, figures.image), (create, figures.create)],
+        };
         let own: Duration = own.iter().filter(|(done, _)| *done).filter_map(|(_, took)| *took).sum();
-        let mut due = Due { start: Elapsed::new(own), ..Due::default() };
+        let mut due = Due { start: now + own, ..Due::default() };
         for on in info.depends_on.iter().filter(|on| places.contains_key(on.on.as_str())) {
             let Some(at) = self.far_enough(on, forecast) else { return false };
             if at > due.start {
@@ -325,8 +349,8 @@ mod tests {
     }
 
     fn whole(expected: &Expected, infos: &[ServiceInfo], waves: &[(&str, Require)]) -> Forecast {
-        let planned = |info| Planned { info, image: true, create: true, start: true };
-        expected.whole(&infos.iter().map(planned).collect::<Vec<_>>(), waves)
+        let planned = |info| Planned { info, place: Place::ToStart { image: true, create: true } };
+        expected.whole(&infos.iter().map(planned).collect::<Vec<_>>(), waves, Elapsed::ZERO)
     }
 
     #[test]

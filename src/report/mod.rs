@@ -24,7 +24,7 @@ mod view;
 
 pub use chain::{After, Chain, Link, released};
 pub use decide::{AnsiMode, Display, DisplayFacts, ProgressMode};
-pub use expected::{Due, Expected, Figures, Forecast, Planned};
+pub use expected::{Expected, Figures, Place, Planned};
 pub use json::{JsonLines, JsonReport};
 pub use logs::{LogPrinter, LogRecord, LogStyle};
 pub use moments::{Moments, Part, Span, StageSpan, spans};

@@ -19,6 +19,7 @@ mod hooks;
 mod inspect_old_api;
 mod inspect_parity;
 mod lock;
+mod plan;
 mod preflight;
 mod probes;
 mod random;

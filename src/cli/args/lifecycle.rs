@@ -167,7 +167,7 @@ pub struct PlanArgs {
     pub offline: bool,
     /// Print it this way
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "table")]
-    pub format: super::Format,
+    pub format: super::PlanFormat,
     /// What `up` would be told.
     #[command(flatten)]
     pub up: UpArgs,

@@ -1,69 +1,213 @@
 //! The picture of a run at one moment.
 
-use anstyle::{AnsiColor, Style};
+use std::time::Duration;
+
+use anstyle::Style;
 use unicode_width::UnicodeWidthStr as _;
 
-use super::StyledLine;
+use super::{
+    StyledLine,
+    rows::{self, Columns},
+};
 use crate::{
     event::ServiceState,
+    project::go_duration,
     report::{
-        ImageView, OpenView, ReplicaView, RunView, WaveStatus, human_bytes, human_duration, is_settled,
-        is_up,
-        view::{doing, is_at_work},
+        Chain, Expected, Link, ReplicaView, RunView, WaveStatus, WaveView, human_duration, is_settled, is_up,
     },
     time::Elapsed,
 };
 
 /// The lines of a run at `now`, at most `height - 1` of them, each at most `width` columns wide.
-pub fn frame(view: &RunView, now: Elapsed, width: usize, height: usize) -> Vec<StyledLine> {
+///
+/// Under a header stand what is pulled and built, then the containers of no wave, then every wave with its own. A wave
+/// that is over, and one that has not begun, is one line. Where the screen is too low, what is ready goes first, then
+/// what waits; what failed and what is under way stays.
+///
+/// `expected`: what earlier runs say, where that is known.
+pub fn frame(
+    view: &RunView,
+    now: Elapsed,
+    (width, height): (usize, usize),
+    expected: Option<&Expected>,
+) -> Vec<StyledLine> {
     let room = height.saturating_sub(1);
     let mut rows: Vec<Row> = Vec::new();
-    let names = name_width(view);
-    for (image, progress) in &view.images {
-        if let Some(line) = image_line(image, progress, now) {
-            rows.push(Row { weight: 2, line });
-        }
+    if !(view.is_settled() && view.open_window().is_some()) {
+        let images = view.images.iter().filter_map(|(image, progress)| rows::image(image, progress, now));
+        rows.extend(images.map(|line| Row { weight: 3, state: None, line }));
+        rows.extend(groups(view, now));
     }
-    for replica in &view.replicas {
-        rows.push(Row { weight: weight(replica), line: replica_line(replica, names, now) });
+    let mut lines = vec![header(view, now, expected)];
+    if room >= CHAIN_FROM && comes_up(view) {
+        lines.extend(chain(view, now, width));
     }
-    if view.is_settled() && view.open_window().is_some() {
-        rows.clear();
-    }
-    let mut lines = vec![header(view, now)];
-    lines.extend(fit(rows, room.saturating_sub(1)));
+    lines.extend(fit(rows, room.saturating_sub(lines.len())));
     lines.truncate(room);
     lines.into_iter().map(|line| line.cut(width)).collect()
+}
+
+/// Screens with less room than so many lines do not show the critical chain.
+const CHAIN_FROM: usize = 8;
+
+/// Whether the run brings something up, and is still at it.
+fn comes_up(view: &RunView) -> bool {
+    view.command == "up" && view.unwinding.is_none() && view.cancelled.is_none() && view.waiting.is_none()
+}
+
+/// The services that the time so far went along, one after the other; `None`: it is not more than one. Where they are
+/// too many for the line, those still to come are left out, then the first.
+fn chain(view: &RunView, now: Elapsed, width: usize) -> Option<StyledLine> {
+    const LABEL: &str = "   critical chain: ";
+    let chain = Chain::of(view, now);
+    let link = |link: &Link| {
+        let took = link.took();
+        let time = if took.is_zero() { String::new() } else { format!(" {}", human_duration(took)) };
+        format!("{}{time}", link.replica.service)
+    };
+    let mut parts: Vec<String> = chain.links.iter().map(link).collect();
+    let so_far = parts.len();
+    parts.extend(chain.waiting.iter().map(|replica| replica.service.clone()));
+    parts.dedup();
+    if parts.len() < 2 {
+        return None;
+    }
+    let text = |parts: &[String]| parts.join(" → ");
+    let fits = |text: &str| LABEL.width() + text.width() <= width;
+    // What is still to come goes first, then what was long ago.
+    let ends = (so_far.max(1)..=parts.len()).rev().map(|end| text(&parts[..end]));
+    let begins = (1..so_far).map(|begin| format!("… → {}", text(&parts[begin..so_far])));
+    let fitting = ends.chain(begins).find(|text| fits(text));
+    Some(StyledLine::default().with(rows::dim(), format!("{LABEL}{}", fitting.unwrap_or_default())))
+        .filter(|line| line.width() > LABEL.width())
+}
+
+/// `, about 12s left`; empty where nobody knows.
+fn left(view: &RunView, now: Elapsed, expected: Option<&Expected>) -> String {
+    if !comes_up(view) || view.is_settled() {
+        return String::new();
+    }
+    match expected.and_then(|expected| expected.left(view, now)) {
+        None => String::new(),
+        Some(left) if left < Duration::from_millis(500) => ", longer than usual".to_owned(),
+        Some(left) => {
+            format!(", about {} left", go_duration(whole_seconds(left)))
+        }
+    }
+}
+
+fn whole_seconds(time: Duration) -> Duration {
+    Duration::from_secs((time + Duration::from_millis(500)).as_secs())
 }
 
 /// A line and how much it matters; lighter ones are left out first.
 struct Row {
     weight: u8,
+    /// The state of the container that it shows.
+    state: Option<ServiceState>,
     line: StyledLine,
 }
 
-/// Keeps the rows that matter most, in their order, and says how many are missing.
+/// The containers of no wave, and every wave with its containers.
+fn groups(view: &RunView, now: Elapsed) -> Vec<Row> {
+    let columns = Columns::of(view);
+    let is_of_none = |r: &&ReplicaView| !view.waves.iter().any(|wave| r.wave.as_ref() == Some(&wave.name));
+    let free: Vec<&ReplicaView> = view.replicas.iter().filter(is_of_none).collect();
+    let mut rows = Vec::new();
+    if !view.waves.is_empty() && !free.is_empty() && free.iter().all(|r| is_well(r.state)) {
+        rows.push(Row { weight: 1, state: None, line: rows::without_wave(free.len()) });
+    } else {
+        rows.extend(free.iter().map(|replica| replica_row(replica, &columns, now)));
+    }
+    for wave in &view.waves {
+        let members: Vec<&ReplicaView> =
+            view.replicas.iter().filter(|r| r.wave.as_ref() == Some(&wave.name)).collect();
+        if members.is_empty() {
+            continue;
+        }
+        let folded = is_folded(wave, &members);
+        let weight = if folded || wave.status == WaveStatus::Closed { 1 } else { 3 };
+        rows.push(Row { weight, state: None, line: rows::wave(wave, &members, now) });
+        if !folded {
+            rows.extend(members.iter().map(|replica| replica_row(replica, &columns, now)));
+        }
+    }
+    rows
+}
+
+/// Whether nothing is to be seen in a wave: all is well and over, or nothing has begun.
+fn is_folded(wave: &WaveView, members: &[&ReplicaView]) -> bool {
+    match wave.status {
+        WaveStatus::Ready => members.iter().all(|r| is_well(r.state)),
+        WaveStatus::Closed => members.iter().all(|r| waits(r.state)),
+        WaveStatus::Open | WaveStatus::Failed => false,
+    }
+}
+
+fn is_well(state: ServiceState) -> bool {
+    is_up(state) && state != ServiceState::Degraded
+}
+
+/// Nothing is done for it but what is made ahead of its start.
+fn waits(state: ServiceState) -> bool {
+    use ServiceState::{Blocked, Building, Created, Creating, Pending, Pulling};
+    matches!(state, Pending | Blocked | Pulling | Building | Creating | Created)
+}
+
+fn replica_row(replica: &ReplicaView, columns: &Columns, now: Elapsed) -> Row {
+    Row { weight: weight(replica), state: Some(replica.state), line: rows::replica(replica, columns, now) }
+}
+
+/// Failures first, then what is under way, what waits, what is done.
+fn weight(replica: &ReplicaView) -> u8 {
+    match replica.state {
+        ServiceState::Failed | ServiceState::Unhealthy | ServiceState::Degraded => 5,
+        state if rows::is_at_work(state) => 4,
+        state if !is_settled(state) => 2,
+        _ => 0,
+    }
+}
+
+/// Keeps the rows that matter most, in their order, and says what is missing.
 fn fit(rows: Vec<Row>, room: usize) -> Vec<StyledLine> {
     if rows.len() <= room {
         return rows.into_iter().map(|row| row.line).collect();
     }
-    let keep = room.saturating_sub(1);
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|&i| std::cmp::Reverse(rows[i].weight));
-    order.truncate(keep);
-    let missing = rows.len() - order.len();
-    let mut lines: Vec<StyledLine> =
-        rows.into_iter().enumerate().filter(|(i, _)| order.contains(i)).map(|(_, row)| row.line).collect();
+    let mut left_out = order.split_off(room.saturating_sub(1).min(order.len()));
+    left_out.sort_unstable();
+    let words = missing(left_out.iter().map(|&i| &rows[i]));
+    let kept = rows.into_iter().enumerate().filter(|(i, _)| left_out.binary_search(i).is_err());
+    let mut lines: Vec<StyledLine> = kept.map(|(_, row)| row.line).collect();
     if room > 0 {
-        lines.push(StyledLine::default().with(dim(), format!(" +{missing} more")));
+        lines.push(StyledLine::default().with(rows::dim(), format!("   {words}")));
     }
     lines
 }
 
-fn header(view: &RunView, now: Elapsed) -> StyledLine {
+/// What the lines that are left out would show: `12 more: 9 ready, 3 blocked`.
+fn missing<'a>(rows: impl Iterator<Item = &'a Row>) -> String {
+    let mut states: Vec<(ServiceState, usize)> = Vec::new();
+    let mut lines = 0;
+    for row in rows {
+        lines += 1;
+        let Some(state) = row.state else { continue };
+        match states.iter_mut().find(|(known, _)| *known == state) {
+            Some((_, number)) => *number += 1,
+            None => states.push((state, 1)),
+        }
+    }
+    let words: Vec<String> =
+        states.iter().map(|(state, number)| format!("{number} {}", state.word())).collect();
+    let colon = if words.is_empty() { "" } else { ": " };
+    format!("{lines} more{colon}{}", words.join(", "))
+}
+
+fn header(view: &RunView, now: Elapsed, expected: Option<&Expected>) -> StyledLine {
     if let Some(waiting) = &view.waiting {
-        let line = StyledLine::default().with(blue(), format!("{} ", spinner(now))).text(waiting);
-        return line.with(dim(), format!("  {}", human_duration(now.since_start())));
+        let line = StyledLine::default().with(rows::blue(), format!("{} ", rows::spinner(now))).text(waiting);
+        return line.with(rows::dim(), format!("  {}", human_duration(now.since_start())));
     }
     let doing = match (&view.unwinding, view.cancelled) {
         (Some((policy, _)), _) => policy.clone(),
@@ -87,147 +231,28 @@ fn header(view: &RunView, now: Elapsed) -> StyledLine {
     if let Some(window) = view.open_window() {
         let left = human_duration(window.until.since(now));
         let then = if window.keeps { "until what ran before is let go" } else { "to go" };
-        return line.text(format!("  {left}")).with(dim(), format!(" {then}"));
+        return line.text(format!("  {left}")).with(rows::dim(), format!(" {then}"));
     }
-    line.with(dim(), format!("  {}", human_duration(now.since_start())))
-}
-
-fn image_line(image: &str, progress: &ImageView, now: Elapsed) -> Option<StyledLine> {
-    if progress.ended.is_some() {
-        return None;
-    }
-    let doing = progress.verb.and_then(doing).unwrap_or("pulling");
-    let mut line =
-        StyledLine::default().with(blue(), format!(" {} ", spinner(now))).text(image).text(" ").text(doing);
-    match (progress.current, progress.total) {
-        (Some(current), Some(total)) if total > 0 => {
-            let percent = (u128::from(current) * 100 / u128::from(total)).min(100);
-            line = line.text(format!(" {} of {} ({percent}%)", human_bytes(current), human_bytes(total)));
-        }
-        _ if !progress.text.is_empty() => line = line.text(format!(" {}", progress.text)),
-        _ => {}
-    }
-    Some(line.with(dim(), format!("  {}", human_duration(now.since(progress.since)))))
-}
-
-fn replica_line(replica: &ReplicaView, names: usize, now: Elapsed) -> StyledLine {
-    let (symbol, style) = symbol(replica.state, now);
-    let name = replica.replica.to_string();
-    let mut line = StyledLine::default()
-        .with(style, format!(" {symbol} "))
-        .text(name)
-        .pad_to(3 + names)
-        .with(style, format!("  {}", replica.state.word()))
-        .pad_to(3 + names + 2 + 10);
-    for detail in detail(replica).into_iter().chain(open(replica, now)) {
-        line = line.text(format!("  {detail}"));
-    }
-    match time(replica, now) {
-        Some(time) => line.with(dim(), format!("  {time}")),
-        None => line,
-    }
-}
-
-/// What is said beside a state.
-fn detail(replica: &ReplicaView) -> Option<String> {
-    if replica.state != ServiceState::Probing {
-        return (!replica.cause.is_empty()).then(|| replica.cause.clone());
-    }
-    let stage = replica.stage.as_ref()?;
-    let mut text = stage.name.clone();
-    if stage.of > 1 {
-        text = format!("{text} {}/{}", stage.index, stage.of);
-    }
-    if let Some(moved) = &stage.moved {
-        text = format!("{text}: {moved}");
-    } else if let Some(probe) = replica.last_probe.as_ref().filter(|probe| !probe.passed) {
-        text = format!("{text}: {}", probe.detail);
-    }
-    Some(text)
-}
-
-/// The checks that are left alone, and for how long.
-fn open(replica: &ReplicaView, now: Elapsed) -> Option<String> {
-    let left =
-        |open: &OpenView| format!("{}: open for {} more", open.check, human_duration(open.until.since(now)));
-    let open: Vec<String> = replica.open.iter().filter(|open| open.until > now).map(left).collect();
-    (!open.is_empty()).then(|| open.join(", "))
-}
-
-/// How long it took, or takes.
-fn time(replica: &ReplicaView, now: Elapsed) -> Option<String> {
-    if is_up(replica.state) {
-        let began = replica.began?;
-        return Some(human_duration(replica.ready_at?.since(began)));
-    }
-    is_at_work(replica.state).then(|| human_duration(now.since(replica.since)))
-}
-
-fn symbol(state: ServiceState, now: Elapsed) -> (char, Style) {
-    match state {
-        ServiceState::Ready | ServiceState::Completed => ('✔', coloured(AnsiColor::Green)),
-        ServiceState::Degraded => ('!', coloured(AnsiColor::Yellow)),
-        ServiceState::Failed | ServiceState::Unhealthy => ('✘', coloured(AnsiColor::Red)),
-        ServiceState::Pending | ServiceState::Blocked | ServiceState::Created => ('·', dim()),
-        ServiceState::Stopped | ServiceState::Removed | ServiceState::Skipped => ('-', dim()),
-        ServiceState::Pulling
-        | ServiceState::Building
-        | ServiceState::Creating
-        | ServiceState::Starting
-        | ServiceState::Probing
-        | ServiceState::Recovering
-        | ServiceState::Restarting
-        | ServiceState::Stopping => (spinner(now), blue()),
-    }
-}
-
-/// Failures first, then what is under way, what waits, what is done.
-fn weight(replica: &ReplicaView) -> u8 {
-    match replica.state {
-        ServiceState::Failed | ServiceState::Unhealthy => 4,
-        state if is_at_work(state) => 3,
-        state if !is_settled(state) => 1,
-        _ => 0,
-    }
-}
-
-fn name_width(view: &RunView) -> usize {
-    view.replicas.iter().map(|r| r.replica.to_string().width()).max().unwrap_or(0).min(32)
-}
-
-fn spinner(now: Elapsed) -> char {
-    const SPINNER: [char; 8] = ['⠋', '⠙', '⠸', '⠴', '⠦', '⠧', '⠇', '⠏'];
-    let tenths = now.since_start().as_millis() / 100;
-    SPINNER[usize::try_from(tenths % SPINNER.len() as u128).unwrap_or(0)]
-}
-
-fn coloured(colour: AnsiColor) -> Style {
-    Style::new().fg_color(Some(colour.into()))
-}
-
-fn blue() -> Style {
-    coloured(AnsiColor::Blue)
-}
-
-fn dim() -> Style {
-    Style::new().dimmed()
+    let time = human_duration(now.since_start());
+    line.with(rows::dim(), format!("  {time}{}", left(view, now, expected)))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use insta::assert_snapshot;
 
     use super::*;
     use crate::{
         event::{BreakerState, EventKind, RunStarted, ServiceInfo, StageStatus},
         project::Replica,
-        report::view::tests::{probed, service, stage, view_of},
+        report::{
+            PastRun,
+            view::tests::{events, probed, service, stage, view_of},
+        },
     };
 
     fn text(view: &RunView, millis: u64, width: usize, height: usize) -> String {
-        let lines = frame(view, Elapsed::new(Duration::from_millis(millis)), width, height);
+        let lines = frame(view, Elapsed::new(Duration::from_millis(millis)), (width, height), None);
         lines.iter().map(StyledLine::plain).collect::<Vec<_>>().join("\n")
     }
 
@@ -282,10 +307,118 @@ mod tests {
         assert_snapshot!(text(&busy(), 12_600, 80, 24), @"
         up shop  1/4 ready  wave infrastructure (1/2)  12.6s
          ⠇ nginx:1.29 pulling 12.3 MB of 45.0 MB (27%)  12.6s
-         ✔ db-1      ready       2.3s
-         ⠇ api-1     probing     models_loaded 3/4: connection refused  10.1s
-         · web-1     blocked     waits for api
-         ✘ worker-1  failed      exited with code 1
+           ✔ db-1      ready        2.3s
+           ⠇ api-1     probing     10.1s  3/4 models_loaded: connection refused
+           · web-1     blocked            waits for api
+           ✘ worker-1  failed             exited with code 1
+        ");
+    }
+
+    /// Two services in each of three waves, the second wave half-way.
+    fn in_waves() -> Vec<(u64, EventKind)> {
+        let info = |(service, wave): (&str, &str)| ServiceInfo {
+            service: service.into(),
+            replicas: vec![1],
+            wave: Some(wave.into()),
+            critical: true,
+            stages: vec![],
+            depends_on: Vec::new(),
+            image: String::new(),
+        };
+        let services = [
+            ("db", "base"),
+            ("cache", "base"),
+            ("api", "core"),
+            ("auth", "core"),
+            ("web", "edge"),
+            ("ui", "edge"),
+        ];
+        let EventKind::RunStarted(mut started) = started(&[]) else { unreachable!("it is how a run starts") };
+        started.waves = ["base", "core", "edge"].map(str::to_owned).into();
+        started.services = services.map(info).into();
+        let ready = |name| service(name, ServiceState::Ready, "");
+        let starting = |name| service(name, ServiceState::Starting, "");
+        let wave = |wave: &str| wave.to_owned();
+        vec![
+            (0, EventKind::RunStarted(started)),
+            (0, EventKind::WaveOpened { wave: wave("base") }),
+            (100, starting("db")),
+            (100, starting("cache")),
+            (1_100, ready("cache")),
+            (2_100, ready("db")),
+            (2_100, EventKind::WaveReady { wave: wave("base") }),
+            (2_100, EventKind::WaveOpened { wave: wave("core") }),
+            (2_110, starting("api")),
+            (2_120, service("auth", ServiceState::Blocked, "waits for api ready")),
+            (2_300, service("api", ServiceState::Probing, "")),
+            (2_300, stage("api", "models_loaded", 2, 4, StageStatus::Started)),
+            (2_400, probed("api", "503 Service Unavailable")),
+        ]
+    }
+
+    #[test]
+    fn the_time_left_goes_by_earlier_runs() {
+        let mut kinds = in_waves();
+        for (name, from, until) in [
+            ("api", 2_110, 12_300),
+            ("auth", 12_300, 13_300),
+            ("web", 13_300, 15_000),
+            ("ui", 13_300, 14_000),
+        ] {
+            kinds.push((from, service(name, ServiceState::Starting, "")));
+            kinds.push((until, service(name, ServiceState::Ready, "")));
+        }
+        kinds.sort_by_key(|(at, _)| *at);
+        let earlier = PastRun::of(&events(kinds), false);
+        let expected = Expected::of([&earlier]);
+        let header = |millis| {
+            let now = Elapsed::new(Duration::from_millis(millis));
+            frame(&view_of(in_waves()), now, (80, 24), Some(&expected))[0].plain()
+        };
+        assert_eq!(header(5_200), "up shop  2/6 ready  wave core (2/3)  5.2s, about 9s left");
+        assert_eq!(header(11_900), "up shop  2/6 ready  wave core (2/3)  11.9s, about 3s left");
+    }
+
+    #[test]
+    fn waves_that_are_over_or_to_come_are_one_line_each() {
+        assert_snapshot!(text(&view_of(in_waves()), 5_200, 80, 24), @"
+        up shop  2/6 ready  wave core (2/3)  5.2s
+           critical chain: db 2.1s → api 3.1s → ui
+         ✔ base  2/2 ready  2.1s
+         ⠦ core  0/2 ready  3.1s
+           ⠦ api-1    probing      2.9s  2/4 models_loaded: 503 Service Unavailable
+           · auth-1   blocked            waits for api ready
+         · edge  2 containers
+        ");
+    }
+
+    #[test]
+    fn a_wave_in_which_something_is_wrong_is_not_folded() {
+        let mut kinds = in_waves();
+        kinds.push((5_000, service("db", ServiceState::Unhealthy, "became unhealthy")));
+        kinds.push((5_100, service("ui", ServiceState::Failed, "no such image")));
+        assert_snapshot!(text(&view_of(kinds), 5_200, 80, 24), @"
+        up shop  1/6 ready  wave core (2/3)  5.2s
+           critical chain: db 2.1s → api 3.1s → web
+         ✔ base  1/2 ready  2.1s
+           ✘ db-1     unhealthy    0.2s  became unhealthy
+           ✔ cache-1  ready        1.0s
+         ⠦ core  0/2 ready  3.1s
+           ⠦ api-1    probing      2.9s  2/4 models_loaded: 503 Service Unavailable
+           · auth-1   blocked            waits for api ready
+         · edge  2 containers
+           · web-1    pending          
+           ✘ ui-1     failed             no such image
+        ");
+    }
+
+    #[test]
+    fn what_a_low_screen_leaves_out_is_counted_by_state() {
+        assert_snapshot!(text(&view_of(in_waves()), 5_200, 80, 5), @"
+        up shop  2/6 ready  wave core (2/3)  5.2s
+         ⠦ core  0/2 ready  3.1s
+           ⠦ api-1    probing      2.9s  2/4 models_loaded: 503 Service Unavailable
+           3 more: 1 blocked
         ");
     }
 
@@ -321,8 +454,8 @@ mod tests {
         ]);
         assert_snapshot!(text(&view, 19_000, 90, 24), @"
         up shop  0/2 ready  19.0s
-         ⠇ llm-1  probing     models_loaded 2/3: loaded 42%  19.0s
-         · web-1  blocked     waits for `db`  db.corp:5432: open for 42.0s more
+           ⠇ llm-1  probing     19.0s  2/3 models_loaded: loaded 42%
+           · web-1  blocked            waits for `db`  db.corp:5432: open for 42.0s more
         ");
     }
 
@@ -340,8 +473,8 @@ mod tests {
         let restarted = (3_000, service("web", ServiceState::Restarting, "became unhealthy"));
         assert_snapshot!(text(&view_of(all.into_iter().chain([restarted]).collect()), 4_000, 80, 24), @"
         watching shop  1/2 ready  4m58s until what ran before is let go
-         ✔ db-1   ready     
-         ⠋ web-1  restarting  became unhealthy  1.0s
+           ✔ db-1   ready            
+           ⠋ web-1  restarting   1.0s  became unhealthy
         ");
     }
 
@@ -352,10 +485,10 @@ mod tests {
         assert_snapshot!(text, @"
         up shop  1/4 ready  wave infr…
          ⠇ nginx:1.29 pulling 12.3 MB…
-         ✔ db-1      ready       2.3s
-         ⠇ api-1     probing     mode…
-         · web-1     blocked     wait…
-         ✘ worker-1  failed      exit…
+           ✔ db-1      ready        2…
+           ⠇ api-1     probing     10…
+           · web-1     blocked       …
+           ✘ worker-1  failed        …
         ");
     }
 
@@ -363,11 +496,11 @@ mod tests {
     fn a_low_terminal_keeps_what_matters_and_counts_the_rest() {
         assert_snapshot!(text(&busy(), 12_600, 80, 5), @"
         up shop  1/4 ready  wave infrastructure (1/2)  12.6s
-         ⠇ api-1     probing     models_loaded 3/4: connection refused  10.1s
-         ✘ worker-1  failed      exited with code 1
-         +3 more
+           ⠇ api-1     probing     10.1s  3/4 models_loaded: connection refused
+           ✘ worker-1  failed             exited with code 1
+           3 more: 1 ready, 1 blocked
         ");
         assert_eq!(text(&busy(), 0, 80, 1), "");
-        assert_eq!(frame(&busy(), Elapsed::ZERO, 80, 0), []);
+        assert_eq!(frame(&busy(), Elapsed::ZERO, (80, 0), None), []);
     }
 }

@@ -6,6 +6,7 @@
 mod frame;
 mod line;
 mod painter;
+mod rows;
 
 pub use frame::frame;
 pub use line::StyledLine;

@@ -1,8 +1,10 @@
 //! Paints frames over each other, and what stays above them.
 
 use std::{
+    cell::OnceCell,
     fmt::Write as _,
     io::{self, Write as _},
+    sync::mpsc::Receiver,
 };
 
 use anstyle::{AnsiColor, Style};
@@ -11,7 +13,7 @@ use super::{StyledLine, frame};
 use crate::{
     event::{Event, EventKind},
     report::{
-        Report, RunView, Streams, human_duration,
+        Expected, Report, RunView, Streams, human_duration,
         plain::{closed_words, watching_words},
     },
     time::Elapsed,
@@ -25,17 +27,47 @@ const END: &str = "\x1b[?2026l";
 pub struct TtyReport {
     size: Box<dyn Fn() -> (usize, usize) + Send>,
     colour: bool,
-    /// Lines of the frame on the screen, and the width they were painted at.
-    painted: (usize, usize),
+    /// What earlier runs say, once it has come.
+    expected: OnceCell<Expected>,
+    coming: Option<Receiver<Expected>>,
+    /// How wide each line of the frame on the screen is.
+    painted: Vec<usize>,
+    /// Between the codes that hold a terminal's display back.
+    held: bool,
     now: Elapsed,
-    /// The words about everything being ready were written.
-    said_ready: bool,
+    /// That everything is ready. The final words of a run that ends with that say it, too: it is written a little later.
+    ready: Option<StyledLine>,
 }
 
 impl TtyReport {
     /// A display on a terminal whose columns and rows `size` gives.
     pub fn new(size: Box<dyn Fn() -> (usize, usize) + Send>, colour: bool) -> Self {
-        Self { size, colour, painted: (0, 0), now: Elapsed::ZERO, said_ready: false }
+        Self {
+            size,
+            colour,
+            expected: OnceCell::new(),
+            coming: None,
+            painted: Vec::new(),
+            held: false,
+            now: Elapsed::ZERO,
+            ready: None,
+        }
+    }
+
+    /// Shows how long a start should still take, once what earlier runs say has come.
+    #[must_use]
+    pub fn expecting(mut self, coming: Option<Receiver<Expected>>) -> Self {
+        self.coming = coming;
+        self
+    }
+
+    fn expected(&self) -> Option<&Expected> {
+        if let (None, Some(come)) =
+            (self.expected.get(), self.coming.as_ref().and_then(|c| c.try_recv().ok()))
+        {
+            return Some(self.expected.get_or_init(|| come));
+        }
+        self.expected.get()
     }
 
     /// Replaces the frame, with `above` (whole lines) written over it.
@@ -45,33 +77,57 @@ impl TtyReport {
         let idle = view.finished.is_some()
             || view.replicas.is_empty()
             || (view.is_settled() && view.unwinding.is_none() && view.open_window().is_none());
-        let lines = if idle { Vec::new() } else { frame(view, self.now, width, height) };
-        if lines.is_empty() && above.is_empty() && self.painted.0 == 0 {
-            return Ok(());
+        let lines = if idle { Vec::new() } else { frame(view, self.now, (width, height), self.expected()) };
+        if lines.is_empty() && above.is_empty() && self.painted.is_empty() {
+            return self.release(streams);
         }
-        let mut text = String::from(BEGIN);
-        self.erase(&mut text, width);
-        text.push_str(above);
+        let mut text = self.hold().to_owned();
+        if above.is_empty() {
+            self.back(&mut text, width);
+        } else {
+            self.erase(&mut text, width);
+            text.push_str(above);
+        }
         for line in &lines {
             text.push_str(&self.line(line));
-            text.push('\n');
+            // What stood there before goes only now: an empty screen is never seen.
+            text.push_str("\x1b[K\n");
         }
-        text.push_str(END);
-        self.painted = (lines.len(), width);
+        if above.is_empty() {
+            text.push_str("\x1b[J");
+        }
+        self.painted = lines.iter().map(StyledLine::width).collect();
         streams.err.write_all(text.as_bytes())?;
-        streams.err.flush()
+        self.release(streams)
+    }
+
+    /// Where the frame on the screen begins.
+    fn back(&mut self, text: &mut String, width: usize) {
+        // A terminal that became narrower has wrapped its lines.
+        let rows: usize = self.painted.drain(..).map(|line| line.div_ceil(width.max(1)).max(1)).sum();
+        if rows > 0 {
+            write!(text, "\r\x1b[{rows}A").expect("writing to a String cannot fail");
+        }
     }
 
     /// The control codes that remove the frame on the screen.
     fn erase(&mut self, text: &mut String, width: usize) {
-        let (mut lines, painted_width) = std::mem::take(&mut self.painted);
-        // A terminal that became narrower has wrapped the lines, at worst every one of them as often as this.
-        if width < painted_width && width > 0 {
-            lines *= painted_width.div_ceil(width);
+        if !self.painted.is_empty() {
+            self.back(text, width);
+            text.push_str("\x1b[J");
         }
-        if lines > 0 {
-            write!(text, "\r\x1b[{lines}A\x1b[J").expect("writing to a String cannot fail");
+    }
+
+    fn hold(&mut self) -> &'static str {
+        if std::mem::replace(&mut self.held, true) { "" } else { BEGIN }
+    }
+
+    fn release(&mut self, streams: &mut Streams) -> io::Result<()> {
+        if std::mem::take(&mut self.held) {
+            streams.err.write_all(END.as_bytes())?;
+            streams.err.flush()?;
         }
+        Ok(())
     }
 
     fn line(&self, line: &StyledLine) -> String {
@@ -82,10 +138,7 @@ impl TtyReport {
     fn lasting(&mut self, view: &RunView, event: &Event) -> Option<StyledLine> {
         let line = StyledLine::default();
         match &event.kind {
-            EventKind::Warning { message } => {
-                let yellow = Style::new().fg_color(Some(AnsiColor::Yellow.into()));
-                Some(line.with(yellow, "warning: ").text(message))
-            }
+            EventKind::Warning { message } => Some(line.with(yellow(), "warning: ").text(message)),
             EventKind::WindowOpened { length, kept } => {
                 Some(line.text(format!("  {}", watching_words(*length, !kept.is_empty()))))
             }
@@ -99,13 +152,15 @@ impl TtyReport {
             EventKind::Unwinding { policy, reason } => {
                 Some(line.with(Style::new().bold(), format!("{policy}: ")).text(reason))
             }
-            EventKind::Service { .. }
-                if !self.said_ready && view.ready_at.is_some() && view.command == "up" =>
-            {
-                self.said_ready = true;
-                let green = Style::new().fg_color(Some(AnsiColor::Green.into()));
+            EventKind::Ready { degraded } => {
                 let took = human_duration(event.at.since_start());
-                Some(line.with(green, "✔ ").text(format!("{} is ready after {took}", view.project)))
+                let ready = format!("{} is ready after {took}", view.project);
+                let green = Style::new().fg_color(Some(AnsiColor::Green.into()));
+                self.ready = Some(match degraded.as_slice() {
+                    [] => line.with(green, "✔ ").text(ready),
+                    some => line.with(yellow(), "! ").text(format!("{ready}, degraded: {}", some.join(", "))),
+                });
+                None
             }
             _ => None,
         }
@@ -126,11 +181,10 @@ impl Report for TtyReport {
     }
 
     fn logs(&mut self, streams: &mut Streams, view: &RunView, lines: &str) -> io::Result<()> {
-        if self.painted.0 > 0 {
+        if !self.painted.is_empty() {
             let (width, _) = (self.size)();
-            let mut text = String::from(BEGIN);
+            let mut text = self.hold().to_owned();
             self.erase(&mut text, width);
-            text.push_str(END);
             streams.err.write_all(text.as_bytes())?;
             streams.err.flush()?;
         }
@@ -141,7 +195,13 @@ impl Report for TtyReport {
 
     fn tick(&mut self, streams: &mut Streams, view: &RunView, now: Elapsed) -> io::Result<()> {
         self.now = now;
-        self.paint(streams, view, "")
+        match self.ready.take().filter(|_| view.finished.is_none()) {
+            Some(line) => {
+                let above = format!("{}\n", self.line(&line));
+                self.paint(streams, view, &above)
+            }
+            None => self.paint(streams, view, ""),
+        }
     }
 
     fn finish(&mut self, streams: &mut Streams) -> io::Result<()> {
@@ -153,14 +213,23 @@ impl Report for TtyReport {
     }
 }
 
+fn yellow() -> Style {
+    Style::new().fg_color(Some(AnsiColor::Yellow.into()))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
     use super::*;
     use crate::{
         event::ServiceState,
         report::{
             reporter::tests::Shared,
-            view::tests::{events, service, started},
+            view::tests::{events, service, started, view_of},
         },
     };
 
@@ -177,17 +246,39 @@ mod tests {
         assert_eq!(err.text(), "", "events alone wait for the tick");
         report.tick(&mut streams, &view, view.at).unwrap();
         let first = err.text();
-        assert!(first.starts_with(BEGIN) && first.ends_with(END) && !first.contains("\x1b[J"), "{first:?}");
+        assert!(first.starts_with(BEGIN) && first.ends_with(END) && !first.contains("\x1b[3A"), "{first:?}");
         assert_eq!(first.matches('\n').count(), 3);
 
         report.logs(&mut streams, &view, "db-1  | hello\n").unwrap();
         let second = &err.text()[first.len()..];
-        assert!(second.starts_with("\x1b[?2026h\r\x1b[3A\x1b[J\x1b[?2026l"), "{second:?}");
-        assert_eq!(second.matches("\x1b[J").count(), 1, "the frame is painted anew under the lines");
+        assert!(second.starts_with("\x1b[?2026h\r\x1b[3A\x1b[J"), "{second:?}");
+        assert_eq!(
+            second.matches(END).count(),
+            1,
+            "the frame is painted anew before anything is seen: {second:?}"
+        );
         assert_eq!(out.text(), "db-1  | hello\n");
 
         report.finish(&mut streams).unwrap();
         assert!(err.text().ends_with("\r\x1b[3A\x1b[J"));
+    }
+
+    #[test]
+    fn a_terminal_that_became_narrower_has_wrapped_what_is_painted_over() {
+        let err = Shared::default();
+        let mut streams = Streams { out: Box::new(io::sink()), err: Box::new(err.clone()) };
+        let width = Arc::new(AtomicUsize::new(80));
+        let wide = Arc::clone(&width);
+        let size = Box::new(move || (wide.load(Ordering::Relaxed), 24));
+        let mut report = TtyReport::new(size, false);
+        let view = view_of(vec![(0, started()), (10, service("db", ServiceState::Starting, ""))]);
+        report.tick(&mut streams, &view, view.at).unwrap();
+        let painted = err.text().len();
+        width.store(20, Ordering::Relaxed);
+        report.tick(&mut streams, &view, view.at).unwrap();
+        // Lines of 28, 30 and 25 columns stand on two rows each.
+        let again = &err.text()[painted..];
+        assert!(again.starts_with("\x1b[?2026h\r\x1b[6A"), "{again:?}");
     }
 
     #[test]
@@ -200,10 +291,13 @@ mod tests {
             (0, started()),
             (900, service("db", ServiceState::Ready, "")),
             (1000, service("web", ServiceState::Ready, "")),
+            (1000, EventKind::Ready { degraded: Vec::new() }),
         ]) {
             view.apply(&event);
             report.event(&mut streams, &view, &event).unwrap();
         }
+        assert_eq!(err.text(), "", "the final words may say it");
+        report.tick(&mut streams, &view, view.at).unwrap();
         let said = err.text();
         assert_eq!(said, format!("{BEGIN}✔ shop is ready after 1.0s\n{END}"));
         report.tick(&mut streams, &view, view.at).unwrap();
