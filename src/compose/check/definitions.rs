@@ -73,7 +73,9 @@ pub(super) fn service_values(tree: &Node, problems: &mut Vec<Diagnostic>) {
             let Some(node) = port.get("host_ip") else { continue };
             if let Some(ip) = node.as_str().filter(|ip| ip.parse::<IpAddr>().is_err()) {
                 problems.push(
-                    Diagnostic::error("bad-value", format!("`{ip}` is no IP address")).at(node.span, ""),
+                    Diagnostic::error("bad-value", format!("`{ip}` is no IP address"))
+                        .at(node.span, "")
+                        .help("an address of the engine's machine, such as `127.0.0.1`"),
                 );
             }
         }
@@ -85,13 +87,16 @@ pub(super) fn service_values(tree: &Node, problems: &mut Vec<Diagnostic>) {
             problems.push(
                 Diagnostic::error("conflict", "a device request has both `count` and `device_ids`")
                     .at(ids.span, "these are named")
-                    .at(count.span, "this counts"),
+                    .at(count.span, "this counts")
+                    .help("keep one of them"),
             );
         }
         for watch in service.at(&["develop", "watch"]).into_iter().flat_map(Node::items) {
             if let Some(path) = watch.get("path").filter(|path| path.as_str() == Some("")) {
                 problems.push(
-                    Diagnostic::error("missing-attribute", "the path to watch is empty").at(path.span, ""),
+                    Diagnostic::error("missing-attribute", "the path to watch is empty")
+                        .at(path.span, "")
+                        .help("name what to watch, relative to the file: `path: ./src`"),
                 );
             }
         }

@@ -111,7 +111,8 @@ pub(super) fn health(node: &Node, scope: &Scope<'_>, found: &mut Found) -> Optio
     if let Some(empty) = stages.iter().chain(&liveness).find(|stage| stage.checks.is_empty()) {
         let message = format!("stage {} has no checks", empty.name);
         if found.problems.is_empty() {
-            found.problems.push(Diagnostic::error("missing-check", message).at(node.span, ""));
+            let missing = Diagnostic::error("missing-check", message).at(node.span, "");
+            found.problems.push(missing.help("give it one, such as `http: :8080/health` or `tcp: 5432`"));
         }
         return None;
     }
@@ -149,7 +150,8 @@ fn read_stages(node: &Node, scope: &Scope<'_>, found: &mut Found) -> Option<Vec<
             found.problems.push(
                 Diagnostic::error("duplicate-stage", format!("there are two stages named `{name}`"))
                     .at(item.span, "")
-                    .at(*first, "the first"),
+                    .at(*first, "the first")
+                    .help("others wait for a stage by its name: give each its own"),
             );
         }
         // The timeout is the stage's: its own checks do not inherit it.
@@ -174,9 +176,11 @@ fn read_stages(node: &Node, scope: &Scope<'_>, found: &mut Found) -> Option<Vec<
         stages.push((stage, item.span));
     }
     if stages.is_empty() {
-        found
-            .problems
-            .push(Diagnostic::error("missing-check", "a staged check needs `stages`").at(node.span, ""));
+        found.problems.push(
+            Diagnostic::error("missing-check", "a staged check needs `stages`").at(node.span, "").help(
+                "list them in order: `stages: [{name: listening, tcp: 8080}, {name: ready, http: /health}]`",
+            ),
+        );
         return None;
     }
     Some(stages.into_iter().map(|(stage, _)| stage).collect())

@@ -64,7 +64,8 @@ pub(super) fn lower(node: &Node, scope: &Scope<'_>, found: &mut Found) -> Option
     {
         found.problems.push(
             Diagnostic::error("two-checks", format!("`{key}` does not belong to a check of type {declared}"))
-                .at(*at, ""),
+                .at(*at, "")
+                .help("the keys show the type: leave `type` out, or remove this key"),
         );
         return None;
     }
@@ -231,9 +232,11 @@ fn exec(value: &Node, key: &str, found: &mut Found) -> Option<Lowered> {
         _ => None,
     };
     let Some(TestCommand { probe, timeout }) = command else {
-        found
-            .problems
-            .push(Diagnostic::error("missing-check", "there is no command here").at(value.span, ""));
+        found.problems.push(
+            Diagnostic::error("missing-check", "there is no command here")
+                .at(value.span, "")
+                .help("name a program with its arguments, such as `[\"pg_isready\", \"-q\"]`"),
+        );
         return None;
     };
     let name = match &probe {

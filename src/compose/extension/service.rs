@@ -113,7 +113,8 @@ fn dependency(name: &str, entry: &Entry, scope: &Scope<'_>, found: &mut Found) -
                     "two-checks",
                     "a dependency waits for a stage or for a check, not for both",
                 )
-                .at(stage.span, ""),
+                .at(stage.span, "")
+                .help("remove one of the two"),
             );
             return None;
         }
@@ -163,7 +164,8 @@ fn stages_exist(project: &Project, references: &[Reference], problems: &mut Vec<
         if on == reference.from {
             problems.push(
                 Diagnostic::error("dependency-cycle", format!("service {on} waits for itself"))
-                    .at(reference.span, ""),
+                    .at(reference.span, "")
+                    .help("remove it: a service is never started before it is started"),
             );
         }
         let Some((stage, span)) = &reference.stage else { continue };

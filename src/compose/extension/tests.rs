@@ -376,15 +376,17 @@ error[bad-pattern]: this is no regular expression
 fn a_service_stands_in_one_wave() {
     assert_snapshot!(messages(
         "x-orch: {waves: {one: [a], two: [b, a]}}\nservices: {a: {image: x}, b: {image: x}}\n"
-    ), @r###"
-error[service-in-two-waves]: service a stands in two places of the waves
- --> compose.yaml:1:37
-  |
-1 | x-orch: {waves: {one: [a], two: [b, a]}}
-  |                        -            ^ in wave `two`
-  |                        |
-  |                        in wave `one`
-"###);
+    ), @"
+    error[service-in-two-waves]: service a stands in two places of the waves
+     --> compose.yaml:1:37
+      |
+    1 | x-orch: {waves: {one: [a], two: [b, a]}}
+      |                        -            ^ in wave `two`
+      |                        |
+      |                        in wave `one`
+      |
+      = help: a service starts once: keep one of the two
+    ");
 }
 
 #[test]

@@ -74,7 +74,8 @@ impl Waves {
             problems.push(
                 Diagnostic::error("duplicate-wave", format!("there are two waves named `{name}`"))
                     .at(span, "")
-                    .at(self.spans[first], "the first"),
+                    .at(self.spans[first], "the first")
+                    .help("put their services in one, or give each a name of its own"),
             );
         }
         let index = self.specs.len();
@@ -146,7 +147,8 @@ impl Waves {
                 problems.push(
                     Diagnostic::error("service-in-two-waves", message)
                         .at(*span, format!("in wave `{}`", self.specs[*index].name))
-                        .at(*place, format!("in wave `{}`", self.specs[*first].name)),
+                        .at(*place, format!("in wave `{}`", self.specs[*first].name))
+                        .help("a service starts once: keep one of the two"),
                 );
             } else {
                 self.places.insert(service.clone(), (*index, *span));

@@ -117,7 +117,8 @@ fn check_items(items: &[Node], list: &List, path: &TreePath, problems: &mut Vec<
             problems.push(
                 Diagnostic::error("repeated-item", format!("{path} has the same item twice"))
                     .at(item.span, "this one")
-                    .at(earlier.span, "is here already"),
+                    .at(earlier.span, "is here already")
+                    .help("remove one of the two"),
             );
         }
     }
