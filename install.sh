@@ -167,6 +167,14 @@ plugins() {
   fi
 }
 
+manuals() {
+  if [[ -n $system ]]; then
+    echo /usr/local/share/man/man1
+  else
+    echo "${XDG_DATA_HOME:-$HOME/.local/share}/man/man1"
+  fi
+}
+
 # Runs as root only where the folder asks for it.
 placing() { if [[ -n $system ]]; then as_root "$@"; else "$@"; fi; }
 
@@ -179,6 +187,10 @@ install_plugin() {
   placing install -m 0755 "${CARGO_TARGET_DIR:-target}/release/docker-orch" "$folder/.docker-orch.new"
   placing mv -f "$folder/.docker-orch.new" "$folder/docker-orch"
   say "installed $folder/docker-orch"
+  if have man; then
+    placing "$folder/docker-orch" man "$(manuals)"
+    say "installed manual pages in $(manuals): man docker-orch, man docker-orch-up, …"
+  fi
   if ! have docker; then
     say "the docker command itself is missing: without it, call $folder/docker-orch"
   elif docker orch version >/dev/null 2>&1; then
@@ -192,8 +204,8 @@ uninstall() {
   local plugin
   plugin=$(plugins)/docker-orch
   [[ -e $plugin ]] || die "there is no $plugin" "Was it installed with --system, or with another DOCKER_CONFIG?"
-  placing rm -f "$plugin"
-  say "removed $plugin"
+  placing rm -f "$plugin" "$(manuals)"/docker-orch.1 "$(manuals)"/docker-orch-*.1
+  say "removed $plugin, and its manual pages"
 }
 
 # ---- the demo

@@ -8,6 +8,7 @@ mod images;
 mod inspect;
 mod lifecycle;
 mod record;
+mod results;
 mod run;
 mod values;
 
@@ -16,12 +17,47 @@ pub use images::*;
 pub use inspect::*;
 pub use lifecycle::*;
 pub use record::*;
+pub use results::*;
 pub use run::*;
 pub use values::*;
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
+
+/// What `--help` says beyond flags.
+const LONG_HELP: &str = "\
+Examples:
+  docker orch up -d                 Start everything and return when it is ready
+  docker orch up --wait-timeout 60s Give up, and put things back, after a minute
+  docker orch plan                  Show what `up` would do, and why
+  docker orch run --rm web sh       Run a command beside `web`, with all it depends on
+  docker orch health                Run every health check once
+  docker orch doctor                See what is in the way of a start
+  docker orch down                  Stop and remove the project, keep its volumes
+
+Exit codes:
+  0    everything is as asked
+  1    a service failed
+  2    the file or the command line is wrong, or names something that is not there
+  3    the engine cannot be reached, or refused, or somebody else holds a port or name
+  4    timed out
+  130  interrupted
+  For `run`, and with --exit-code-from, the container's own.
+
+Variables, which a flag beats and which beat the file:
+  DOCKER_ORCH_ON_FAILURE, DOCKER_ORCH_MODE, DOCKER_ORCH_MAX_PARALLEL,
+  DOCKER_ORCH_TIMEOUT, DOCKER_ORCH_ROLLBACK_WINDOW   as the flags of `up`
+  DOCKER_ORCH_JUNIT, DOCKER_ORCH_SUMMARY, DOCKER_ORCH_ARTIFACTS
+                                                     as the flags of `up` and `run`
+  DOCKER_ORCH_LOCK_TIMEOUT                           as --lock-timeout
+  DOCKER_ORCH_ENGINE_TIMEOUT                         how long one call to the engine may take [2m]
+  DOCKER_HOST, DOCKER_CONTEXT, DOCKER_CONFIG, ...    as for `docker`
+  COMPOSE_FILE, COMPOSE_PROJECT_NAME, COMPOSE_PROFILES, ...
+                                                     as for `docker compose`
+  NO_COLOR                                           no colours
+
+Every Compose file works as it is; `x-orch` in it adds waves, staged health checks and failure policies.";
 
 /// Start a Compose project as fast as its dependencies allow, and put things back when something fails
 #[derive(Debug, Clone, Parser)]
@@ -41,7 +77,9 @@ Examples:
   docker orch doctor                See what is in the way of a start
   docker orch down                  Stop and remove the project, keep its volumes
 
-Every Compose file works as it is; `x-orch` in it adds waves, staged health checks and failure policies."
+Every Compose file works as it is; `x-orch` in it adds waves, staged health checks and failure policies.
+`docker orch --help` also lists exit codes and variables, `docker orch COMMAND --help` every flag.",
+    after_long_help = LONG_HELP
 )]
 pub struct Root {
     /// Docker's own flags.
@@ -239,6 +277,11 @@ pub enum Command {
     Build(BuildArgs),
     /// Print the JSON Schema of `x-orch`
     Schema(SchemaArgs),
+    /// Print what a shell needs to complete commands of `docker-orch`
+    Completion(CompletionArgs),
+    /// Write a manual page for each command
+    #[command(hide = true)]
+    Man(ManArgs),
     /// Show the version
     Version(VersionArgs),
 }
@@ -275,7 +318,7 @@ impl Command {
             }
             Self::Pull(args) => before.with_late(&args.late),
             Self::Build(args) => before.with_late(&args.late),
-            Self::Run(_) | Self::Schema(_) | Self::Version(_) => before,
+            Self::Run(_) | Self::Schema(_) | Self::Completion(_) | Self::Man(_) | Self::Version(_) => before,
         }
     }
 
@@ -302,6 +345,8 @@ impl Command {
             Self::Pull(_) => "pull",
             Self::Build(_) => "build",
             Self::Schema(_) => "schema",
+            Self::Completion(_) => "completion",
+            Self::Man(_) => "man",
             Self::Version(_) => "version",
         }
     }

@@ -1,14 +1,20 @@
 //! What could come next on the command line, for shells: the protocol of `__complete` that the Docker CLI passes on.
 //!
-//! One candidate a line, `value<TAB>description`; the last line, `:4`, says that file names are no candidates, and
-//! `:0` that they are.
+//! One candidate a line, `value<TAB>description`; the last line is a number that says what may follow.
 
-use std::{ffi::OsString, fmt::Write as _};
+use std::{collections::BTreeSet, ffi::OsString, fmt::Write as _};
 
-use clap::{Arg, Command, CommandFactory as _};
+use clap::{Arg, Command, CommandFactory as _, builder::PossibleValue};
 
-use super::{Invocation, LocalFiles, args::Root};
-use crate::compose;
+use super::{Invocation, LocalFiles, args::Root, history};
+use crate::{
+    compose,
+    journal::{KeptRun, short_ids},
+    project::Project,
+};
+
+/// Runs that are offered.
+const SHOWN_RUNS: usize = 20;
 
 /// The answer for the words so far; the last one is unfinished. Asks no engine.
 pub(super) fn answer(words: &[OsString]) -> String {
@@ -20,37 +26,104 @@ pub(super) fn answer(words: &[OsString]) -> String {
     let mut root = Root::command();
     root.build();
     let place = Place::find(&root, before);
-    let mut candidates: Vec<(String, String)> = Vec::new();
-    let mut files = false;
     if place.foreign {
         // A command for a container: what it takes is not known here.
-        files = true;
-    } else if let Some(arg) = place.waiting {
-        candidates.extend(values(arg));
-        files = candidates.is_empty() && takes_path(arg);
-    } else if let Some((flag, value)) = unfinished.strip_prefix("--").and_then(|rest| rest.split_once('=')) {
+        return Answer::files().text("");
+    }
+    if let Some(arg) = place.waiting {
+        return Answer::value_of(arg, before).text(unfinished);
+    }
+    if let Some((flag, value)) = unfinished.strip_prefix("--").and_then(|rest| rest.split_once('=')) {
+        // The shell puts the flag before what it is answered.
         let arg = place.command.get_arguments().find(|arg| arg.get_long() == Some(flag));
-        let known = arg.map(values).unwrap_or_default();
-        candidates.extend(known.into_iter().map(|(word, about)| (format!("--{flag}={word}"), about)));
-        files = candidates.is_empty() && arg.is_some_and(takes_path) && !value.is_empty();
-    } else if unfinished.starts_with('-') {
-        candidates.extend(flags(place.command));
-    } else if place.command.has_subcommands() {
-        candidates.extend(commands(place.command));
-    } else if place.command.get_positionals().any(takes_services) {
-        let done = |name: &String| before.contains(name);
-        candidates.extend(
-            services(before).into_iter().filter(|name| !done(name)).map(|name| (name, String::new())),
-        );
-    } else {
-        files = place.command.get_positionals().any(takes_path);
+        return arg.map_or_else(Answer::default, |arg| Answer::value_of(arg, before)).text(value);
     }
-    let mut text = String::new();
-    for (value, about) in candidates.iter().filter(|(value, _)| value.starts_with(unfinished)) {
-        let tab = if about.is_empty() { "" } else { "\t" };
-        writeln!(text, "{value}{tab}{about}").expect("writing to a String cannot fail");
+    if unfinished.starts_with('-') {
+        return Answer::of(flags(place.command)).text(unfinished);
     }
-    text + if files { ":0" } else { ":4" }
+    // `history` can be followed by a command, or by nothing.
+    let mut answer =
+        if place.command.has_subcommands() { Answer::of(commands(place.command)) } else { Answer::default() };
+    for positional in place.command.get_positionals() {
+        let Answer { candidates, next } = Answer::value_of(positional, before);
+        let done = |value: &str| before.iter().any(|word| word == value);
+        answer.candidates.extend(candidates.into_iter().filter(|(value, _)| !done(value)));
+        answer.next = answer.next.max(next);
+    }
+    answer.text(unfinished)
+}
+
+/// What follows a candidate, or stands in for one: the numbers of the protocol.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Next {
+    /// A space.
+    #[default]
+    Word,
+    /// The rest of the word: no space.
+    Rest,
+    /// Where there is no candidate, names of folders.
+    Folder,
+    /// Where there is no candidate, names of files.
+    File,
+}
+
+/// Candidates with what is to be said of them.
+#[derive(Debug, Clone, Default)]
+struct Answer {
+    candidates: Vec<(String, String)>,
+    next: Next,
+}
+
+impl Answer {
+    fn of(candidates: Vec<(String, String)>) -> Self {
+        Self { candidates, next: Next::Word }
+    }
+
+    fn files() -> Self {
+        Self { candidates: Vec::new(), next: Next::File }
+    }
+
+    /// What the value of a flag, or a positional argument, can be.
+    fn value_of(arg: &Arg, before: &[String]) -> Self {
+        let bare = |names: Vec<String>| names.into_iter().map(|name| (name, String::new())).collect();
+        let known = arg.get_possible_values();
+        if !known.is_empty() {
+            let one = |value: &PossibleValue| (value.get_name().to_owned(), about(value.get_help()));
+            return Self::of(known.iter().map(one).collect());
+        }
+        if arg.is_trailing_var_arg_set() {
+            return Self::of(bare(services(before)));
+        }
+        let named = arg.get_value_names().and_then(|names| names.first()).map_or("", |name| name.as_str());
+        match named {
+            "SERVICE" | "SERVICES" => Self::of(bare(services(before))),
+            "SERVICE=N" => {
+                let begun = services(before).into_iter().map(|name| format!("{name}=")).collect();
+                Self { candidates: bare(begun), next: Next::Rest }
+            }
+            "RUN" => Self::of(recorded(before)),
+            "FILE" => Self::files(),
+            "DIR" => Self { candidates: Vec::new(), next: Next::Folder },
+            _ if arg.get_long() == Some("profile") => Self::of(bare(profiles(before))),
+            _ => Self::default(),
+        }
+    }
+
+    /// As the protocol has it: a candidate a line, of those that begin so.
+    fn text(&self, begin: &str) -> String {
+        let mut text = String::new();
+        for (value, about) in self.candidates.iter().filter(|(value, _)| value.starts_with(begin)) {
+            let tab = if about.is_empty() { "" } else { "\t" };
+            writeln!(text, "{value}{tab}{about}").expect("writing to a String cannot fail");
+        }
+        let last = match self.next {
+            Next::Word => ":4",
+            Next::Rest => ":6",
+            Next::Folder => ":16",
+            Next::File => ":0",
+        };
+        text + last
+    }
 }
 
 /// Where the unfinished word stands.
@@ -106,31 +179,45 @@ fn flags(command: &Command) -> Vec<(String, String)> {
     shown.filter_map(|arg| Some((format!("--{}", arg.get_long()?), about(arg.get_help())))).collect()
 }
 
-fn values(arg: &Arg) -> Vec<(String, String)> {
-    let known = arg.get_possible_values();
-    known.iter().map(|value| (value.get_name().to_owned(), about(value.get_help()))).collect()
-}
-
-/// Whether a positional argument is names of services, or begins with one.
-fn takes_services(arg: &Arg) -> bool {
-    arg.get_id() == "services" || arg.is_trailing_var_arg_set()
-}
-
-fn takes_path(arg: &Arg) -> bool {
-    arg.get_value_names()
-        .is_some_and(|names| names.iter().any(|name| matches!(name.as_str(), "FILE" | "DIR")))
-}
-
-/// The services of the files that the words so far name. Files that are wrong have none.
-fn services(before: &[String]) -> Vec<String> {
+/// What the words so far say of the project; `None` where they make no sense.
+fn invocation(before: &[String]) -> Option<Invocation> {
     use clap::FromArgMatches as _;
     let words = std::iter::once("docker-orch".to_owned()).chain(before.iter().cloned());
-    let root = Root::command().ignore_errors(true).try_get_matches_from(words);
-    let Ok(root) = root.and_then(|matches| Root::from_arg_matches(&matches)) else { return Vec::new() };
-    let Ok(invocation) = Invocation::read(&root, None) else { return Vec::new() };
-    // Silent: a shell shows whatever is said.
-    let loaded = compose::load(&LocalFiles, &invocation.environment(), &invocation.load_options(&[]));
-    loaded.project.map(|project| project.services.keys().cloned().collect()).unwrap_or_default()
+    let matches = Root::command().ignore_errors(true).try_get_matches_from(words).ok()?;
+    Invocation::read(&Root::from_arg_matches(&matches).ok()?, None).ok()
+}
+
+/// The project of the files that the words so far name. Silent: a shell shows whatever is said.
+fn project(before: &[String]) -> Option<Project> {
+    let invocation = invocation(before)?;
+    compose::load(&LocalFiles, &invocation.environment(), &invocation.load_options(&[])).project
+}
+
+/// The services of the project. Files that are wrong have none.
+fn services(before: &[String]) -> Vec<String> {
+    project(before).map(|project| project.services.keys().cloned().collect()).unwrap_or_default()
+}
+
+/// The profiles of the project.
+fn profiles(before: &[String]) -> Vec<String> {
+    let Some(project) = project(before) else { return Vec::new() };
+    let all = project.services.values().chain(project.disabled_services.values());
+    all.flat_map(|service| service.profiles.clone()).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// The runs of the project that are kept, the newest first, each with what it was.
+fn recorded(before: &[String]) -> Vec<(String, String)> {
+    let Some(invocation) = invocation(before) else { return Vec::new() };
+    let project =
+        project(before).map(|project| project.name).or_else(|| invocation.project.project_name.clone());
+    let Some(project) = project else { return Vec::new() };
+    let Ok(runs) = history::kept(&invocation, &project) else { return Vec::new() };
+    let shorts = short_ids(&runs);
+    let one = |(run, short): (&KeptRun, &str)| {
+        let past = history::past(run);
+        (short.to_owned(), format!("{} {}", past.view.command, past.outcome.words()).trim().to_owned())
+    };
+    runs.iter().zip(shorts).take(SHOWN_RUNS).map(one).collect()
 }
 
 #[cfg(test)]
@@ -149,8 +236,11 @@ mod tests {
             ("-p shop he", &["health\tRun every health check once and show what it finds", "help", ":4"]),
             ("health --ti", &["--timeout\tLet all checks together take at most this long", ":4"]),
             ("wait --for c", &["completed\tThe container has exited", ":4"]),
-            ("wait --for=c", &["--for=completed\tThe container has exited", ":4"]),
+            ("wait --for=c", &["completed\tThe container has exited", ":4"]),
             ("-f ", &[":0"]),
+            ("--project-directory ", &[":16"]),
+            ("up --junit ", &[":0"]),
+            ("up --artifacts=", &[":16"]),
             ("bench ", &[":0"]),
             ("bench --only c", &["compose\tdocker compose up --wait", ":4"]),
             ("version x", &[":4"]),
@@ -169,6 +259,9 @@ mod tests {
         assert_eq!(complete(&format!("-f {file} up nlu ml")), [":4"]);
         assert_eq!(complete(&format!("-f {file} up n")), ["nlu", ":4"]);
         assert_eq!(complete(&format!("-f {file} up nlu n")), [":4"]);
+        assert_eq!(complete(&format!("-f {file} up --exit-code-from n")), ["nlu", ":4"]);
+        assert_eq!(complete(&format!("-f {file} up --attach=n")), ["nlu", ":4"]);
+        assert_eq!(complete(&format!("-f {file} up --scale n")), ["nlu=", ":6"]);
         assert_eq!(complete("-f /nowhere/compose.yaml up n"), [":4"]);
         assert_eq!(complete(&format!("-f {file} run --rm -e A=1 n")), ["nlu", ":4"]);
         assert_eq!(complete(&format!("-f {file} run nlu n")), [":0"]);

@@ -151,10 +151,10 @@ fn hashes(project: &Project, wanted: &str) -> Result<Vec<String>, CliError> {
     names
         .into_iter()
         .map(|name| {
-            let service = project.services.get(name).ok_or_else(|| {
-                CliError::failed(format!("there is no service `{name}`"))
-                    .hint("`docker orch config --services` lists them")
-            })?;
+            let services = &project.services;
+            let service = services
+                .get(name)
+                .ok_or_else(|| CliError::no_such_service(name, services.keys().map(String::as_str)))?;
             Ok(format!("{name} {}", service_hash(service)))
         })
         .collect()

@@ -18,6 +18,7 @@ use super::{
     trace::Tracer,
     version,
 };
+use crate::report::Annotation;
 
 /// Does what was typed in.
 pub fn main() -> ExitCode {
@@ -57,8 +58,11 @@ fn dispatch(root: Root) -> Result<Exit, CliError> {
     }
     let tracer = root.project.trace.as_deref().map(Tracer::create).transpose()?;
     log(&root.docker, tracer.clone());
-    let invocation = Invocation::read(&root, tracer.clone())
-        .map_err(|e| CliError::failed("failed to find the current folder").caused_by(&e))?;
+    let invocation = Invocation::read(&root, tracer.clone()).map_err(|e| {
+        CliError::failed("failed to find the current folder")
+            .caused_by(&e)
+            .hint("it may have been removed: change to another folder")
+    })?;
     let Some(command) = root.command else {
         return match Root::command().print_help() {
             Ok(()) => Ok(Exit::Fine),
@@ -69,7 +73,7 @@ fn dispatch(root: Root) -> Result<Exit, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|e| CliError::failed("failed to start").caused_by(&e))?;
+        .map_err(|e| CliError::failed("failed to get what this machine runs programs with").caused_by(&e))?;
     let result = runtime.block_on(run(&invocation, &command));
     // A read of standard input or a resolver may still hang on a blocking thread: nobody waits for it.
     runtime.shutdown_background();
@@ -94,8 +98,8 @@ async fn run(invocation: &Invocation, command: &Command) -> Result<Exit, CliErro
         | Command::Bench(_)
             if invocation.project.dry_run =>
         {
-            Err(CliError::usage(
-                "`--dry-run` is for `up` and `rollback`: only what that would do is not plain to see",
+            Err(CliError::usage("`--dry-run` is for `up` and `rollback`").hint(
+                "what other commands do is plain to see: `docker orch ps -a` lists what they would act on",
             ))
         }
         Command::Up(args) => super::up::run(invocation, args).await,
@@ -116,6 +120,8 @@ async fn run(invocation: &Invocation, command: &Command) -> Result<Exit, CliErro
         Command::Rollback(args) => super::rollback::run(invocation, args).await,
         Command::History(args) => super::history::run(invocation, args),
         Command::Schema(_) => Ok(print(&format!("{:#}\n", crate::compose::extension::json_schema()))),
+        Command::Completion(args) => Ok(super::completion::run(args.shell)),
+        Command::Man(args) => super::man::run(args),
         Command::Doctor(args) => super::doctor::run(invocation, args).await,
         Command::Config(args) => super::config::run(invocation, args).await,
         Command::Version(args) => Ok(print_line(&version::text(args))),
@@ -146,6 +152,14 @@ fn log(docker: &DockerFlags, tracer: Option<Tracer>) {
 fn print_error(error: &CliError) {
     // Nobody is left to tell when standard error is closed.
     drop(anstream::stderr().write_all(error.render().as_bytes()));
+    annotate(&error.annotations);
+}
+
+/// Lets GitHub Actions put remarks beside files.
+pub(super) fn annotate(annotations: &[Annotation]) {
+    let commands: String = annotations.iter().map(ToString::to_string).collect();
+    // Nobody is left to tell when standard error is closed.
+    drop(io::stderr().write_all(commands.as_bytes()));
 }
 
 /// Prints a line to standard output.

@@ -6,9 +6,10 @@ use anstyle::{AnsiColor, Style};
 
 use super::Exit;
 use crate::{
-    diagnostic::{Diagnostic, SourceMap, render_all},
+    diagnostic::{Diagnostic, SourceMap, did_you_mean, render_all},
     engine::{EngineError, EngineErrorKind},
     plan::held,
+    report::Annotation,
 };
 
 /// Why a command could not do its work. Failures during a run are events instead.
@@ -22,6 +23,8 @@ pub struct CliError {
     pub causes: Vec<String>,
     /// What to do about it, one line each.
     pub hints: Vec<String>,
+    /// What GitHub Actions puts beside files.
+    pub annotations: Vec<Annotation>,
 }
 
 /// The kinds of errors.
@@ -46,7 +49,7 @@ pub enum ErrorKind {
 impl CliError {
     /// An error of this kind.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), causes: Vec::new(), hints: Vec::new() }
+        Self { kind, message: message.into(), causes: Vec::new(), hints: Vec::new(), annotations: Vec::new() }
     }
 
     /// What was asked could not be done.
@@ -62,6 +65,17 @@ impl CliError {
     /// The files are wrong; `rendered` shows every fault with its place.
     pub fn files(rendered: impl Into<String>) -> Self {
         Self::new(ErrorKind::Files, rendered)
+    }
+
+    /// The command line names a service that the project does not have; `names`: those that it has.
+    pub fn no_such_service<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Self {
+        let names: Vec<&str> = names.into_iter().collect();
+        let error = Self::usage(format!("no such service: {wanted}"));
+        match did_you_mean(wanted, names.iter().copied()) {
+            Some(name) => error.hint(format!("did you mean `{name}`?")),
+            None if names.is_empty() => error.hint("the project has none"),
+            None => error.hint(format!("the project has {}", few(&names))),
+        }
     }
 
     /// What stands in the way of a plan; where nothing is wrong with the files, they are not blamed.
@@ -115,6 +129,13 @@ impl CliError {
         self
     }
 
+    /// Adds what GitHub Actions puts beside files.
+    #[must_use]
+    pub fn annotated(mut self, annotations: Vec<Annotation>) -> Self {
+        self.annotations = annotations;
+        self
+    }
+
     /// How the program ends.
     pub fn exit(&self) -> Exit {
         match self.kind {
@@ -153,6 +174,16 @@ impl CliError {
             line(&mut text, &format!("{cyan}hint:{cyan:#} {hint}"));
         }
         text
+    }
+}
+
+/// Names, as many as are read.
+fn few(names: &[&str]) -> String {
+    const SHOWN: usize = 8;
+    let shown = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more: `docker orch config --services` lists them"),
     }
 }
 
@@ -201,6 +232,22 @@ mod tests {
         hint: is the engine running? `docker version` shows where the Docker CLI looks for it
         ");
         assert_eq!(error.exit(), Exit::Engine);
+    }
+
+    #[test]
+    fn a_service_that_is_not_there_comes_with_those_that_are() {
+        for (names, hint) in [
+            (&["web", "db"][..], "did you mean `web`?"),
+            (&["cache", "db"], "the project has `cache`, `db`"),
+            (&[], "the project has none"),
+        ] {
+            let error = CliError::no_such_service("wbe", names.iter().copied());
+            assert_eq!((error.message.as_str(), error.hints[0].as_str()), ("no such service: wbe", hint));
+        }
+        let many: Vec<String> = (0..10).map(|n| format!("worker{n}")).collect();
+        let error = CliError::no_such_service("x", many.iter().map(String::as_str));
+        assert!(error.hints[0].ends_with("`worker7` and 2 more: `docker orch config --services` lists them"));
+        assert_eq!(error.exit(), Exit::Usage);
     }
 
     #[test]

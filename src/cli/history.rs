@@ -6,11 +6,12 @@ use super::{
     CliError, Exit, Invocation,
     args::{Format, HistoryArgs, HistoryCommand, HistoryShowArgs},
     entry::{note, print},
+    results::replace,
     table::{human, table},
 };
 use crate::{
     journal::{KeptRun, from_rfc3339, read_events, runs, short_ids, state_dir},
-    report::{Outcome, PastRun, StoryOptions, human_duration, past_json, story, story_json},
+    report::{Outcome, PastRun, Results, StoryOptions, human_duration, junit, past_json, story, story_json},
 };
 
 /// Lists runs, or shows one.
@@ -114,6 +115,7 @@ fn show(
             .or(runs.first())
             .ok_or_else(|| none(invocation, project))?,
     };
+    reports(run, args)?;
     let past = past(run);
     let text = |path: PathBuf| path.to_string_lossy().into_owned();
     let options = StoryOptions {
@@ -129,6 +131,22 @@ fn show(
         Format::Table if invocation.display().out_colour => print(&story(&past, &options)),
         Format::Table => print(&anstream::adapter::strip_str(&story(&past, &options)).to_string()),
     })
+}
+
+/// Writes the reports that were asked for.
+fn reports(run: &KeptRun, args: &HistoryShowArgs) -> Result<(), CliError> {
+    if args.junit.is_none() && args.summary.is_none() {
+        return Ok(());
+    }
+    let events = read_events(&run.events()).unwrap_or_default().events;
+    let results = Results::of(&events, run.is_live(), None);
+    let write = |path: &Option<PathBuf>, text: String| match path {
+        Some(path) => replace(path, &text, true)
+            .map_err(|e| CliError::failed(format!("failed to write `{}`", path.display())).caused_by(&e)),
+        None => Ok(()),
+    };
+    write(&args.junit, junit(&results))?;
+    write(&args.summary, format!("{:#}\n", results.json()))
 }
 
 fn none(invocation: &Invocation, project: &str) -> CliError {

@@ -132,7 +132,7 @@ fn load(invocation: &Invocation, services: &[String], dependencies: bool) -> Res
     let project = invocation.load(&invocation.load_options(named))?;
     for service in services {
         if !project.services.contains_key(service) {
-            return Err(CliError::failed(format!("no such service: {service}")));
+            return Err(CliError::no_such_service(service, project.services.keys().map(String::as_str)));
         }
     }
     Ok(project)

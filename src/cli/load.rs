@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use super::{CliError, Invocation, LocalFiles};
+use super::{CliError, Invocation, LocalFiles, entry::annotate};
 use crate::{
     compose::{self, LoadOptions},
     diagnostic::{Diagnostic, SourceMap, render_all},
@@ -44,9 +44,11 @@ impl Invocation {
     ) -> Result<T, CliError> {
         let colour = self.terminals.stderr && self.env("NO_COLOR").is_none();
         let text = render_all(said, sources, colour);
-        let Some(value) = value else { return Err(CliError::files(text)) };
+        let annotations = self.annotations(said, sources);
+        let Some(value) = value else { return Err(CliError::files(text).annotated(annotations)) };
         // Nobody is left to tell when standard error is closed.
         drop(anstream::stderr().write_all(text.as_bytes()));
+        annotate(&annotations);
         Ok(value)
     }
 }

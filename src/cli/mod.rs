@@ -6,11 +6,13 @@
 //!
 //! Entry point is [`main`].
 
+mod actions;
 mod applied;
 pub mod args;
 mod ask;
 mod bench;
 mod complete;
+mod completion;
 mod config;
 mod console;
 mod digests;
@@ -31,10 +33,13 @@ mod invocation;
 mod load;
 mod lock;
 mod logs;
+mod man;
 mod mask;
 mod plan;
 mod plugin;
 mod ps;
+mod random;
+mod results;
 mod rollback;
 mod run;
 mod scope;

@@ -65,6 +65,7 @@ pub(super) async fn run(invocation: &Invocation, args: &RollbackArgs) -> Result<
         args: &up_args,
         project,
         applied: (target, applied::Part::Whole),
+        recorder: None,
         options,
     };
     up::carry_out(invocation, engine, asked).await
@@ -124,7 +125,8 @@ fn state_of(invocation: &Invocation, run: &KeptRun, engine: &str) -> Result<Appl
         Some(applied) if applied.engine == engine => Ok(applied),
         Some(applied) => {
             let (there, here) = (&applied.engine, engine);
-            Err(CliError::usage(format!("run {} was on the engine at {there}, not at {here}", run.id)))
+            Err(CliError::usage(format!("run {} was on the engine at {there}, not at {here}", run.id))
+                .hint("`docker --context NAME orch rollback` or DOCKER_HOST leads to the other engine"))
         }
         None => {
             let past = past(run);

@@ -1,6 +1,8 @@
 //! `run`.
 
-use std::{fmt::Write as _, fs, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
+
+use tokio::sync::mpsc;
 
 use super::{
     CliError, Exit, Invocation, LocalFiles,
@@ -8,6 +10,9 @@ use super::{
     console::{Console, parse_detach_keys},
     entry::print,
     fingerprints::fingerprints,
+    follow::Follow,
+    random::random,
+    results::{Recorder, inspect_all},
     session::{Session, Shown},
     up,
 };
@@ -18,7 +23,7 @@ use crate::{
     plan::{OneOff, OneOffChanges, OneOffPorts, OneOffTarget, UpOptions},
     project::{Mapping, Project},
     report::LogStyle,
-    run::{AbortOn, Attention, OneOffEnd, UpRequest, one_off},
+    run::{AbortOn, Attention, Ended, OneOffEnd, RunError, UpRequest, one_off},
 };
 
 /// Starts what a service depends on, then a container of its own for a command, and ends as that does.
@@ -27,6 +32,20 @@ use crate::{
 ///
 /// The command line or the files are wrong, or the engine cannot be reached.
 pub(super) async fn run(invocation: &Invocation, args: &RunArgs) -> Result<Exit, CliError> {
+    let ends = (!args.detach).then(|| args.service());
+    let recorder = Recorder::begin(invocation, "run", &args.results, ends)?;
+    let ended = attempt(invocation, args, recorder.as_ref()).await;
+    if let Some(recorder) = recorder {
+        recorder.end(&ended);
+    }
+    ended
+}
+
+async fn attempt(
+    invocation: &Invocation,
+    args: &RunArgs,
+    recorder: Option<&Recorder>,
+) -> Result<Exit, CliError> {
     let streams = StreamsAsked::new(args, invocation)?;
     let mut invocation = invocation.clone();
     if args.quiet {
@@ -36,7 +55,8 @@ pub(super) async fn run(invocation: &Invocation, args: &RunArgs) -> Result<Exit,
     let target = target(args, streams.interactive)?;
     if project.services.get(&target.service).is_some_and(|service| service.provider.is_some()) {
         let why = format!("`{}` comes from a provider: it has no container to run", target.service);
-        return Err(CliError::usage(why));
+        let hint = "`docker orch run` with one of the services that depend on it brings it up";
+        return Err(CliError::usage(why).hint(hint));
     }
     let changes = changes(args, &project, &invocation.cwd, streams.tty)?;
     project.become_one_off(&target, &changes);
@@ -47,10 +67,12 @@ pub(super) async fn run(invocation: &Invocation, args: &RunArgs) -> Result<Exit,
     let engine = invocation.connect().await?;
     up::refuse(&project, engine.info())?;
     let warnings = unsupported(&project, engine.info());
-    let shown = Shown { logs: LogStyle::default(), events: args.events.as_deref() };
+    let shown = Shown { logs: LogStyle::default(), events: args.events.as_deref(), recorder };
     let on_failure = project.orch.on_failure;
     let known = fingerprints(&invocation, &project, &engine.info().host);
-    let (mut run, mut session) = Session::begin(&invocation, "run", Arc::new(project), engine, &shown)?;
+    let project = Arc::new(project);
+    let (mut run, mut session) =
+        Session::begin(&invocation, "run", Arc::clone(&project), Arc::clone(&engine), &shown)?;
     if let Some((known, ledger)) = known {
         run.set_fingerprints(known, Box::new(ledger));
     }
@@ -65,6 +87,13 @@ pub(super) async fn run(invocation: &Invocation, args: &RunArgs) -> Result<Exit,
         first: false,
     };
     let keeper = session.keeper();
+    let follower = session.recorded().map(|recorded| {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        run.set_followers(sender);
+        let engine = Arc::clone(&engine);
+        Follow { engine, shown: None, recorded: Some(recorded), outlived: true }.run(receiver)
+    });
+    let artifacts = session.artifacts().cloned();
     let mut console = Console {
         session: &mut session,
         sources: invocation.signal_sources(),
@@ -78,8 +107,27 @@ pub(super) async fn run(invocation: &Invocation, args: &RunArgs) -> Result<Exit,
     } else {
         Attention::Attached { terminal: &mut console, detach_keys }
     };
-    let ended = one_off(&mut run, &request, keeper.as_ref(), attention).await;
-    drop(run);
+    let ending = async {
+        let ended = one_off(&mut run, &request, keeper.as_ref(), attention).await;
+        drop(run);
+        ended
+    };
+    let ended = match follower {
+        Some(follower) => tokio::join!(ending, follower).0,
+        None => ending.await,
+    };
+    if let Some(artifacts) = artifacts {
+        inspect_all(engine.as_ref(), &project, &artifacts).await;
+    }
+    conclude(args, session, ended)
+}
+
+/// Says what there is to say at the end, and how the program ends.
+fn conclude(
+    args: &RunArgs,
+    session: Session,
+    ended: Result<(Ended, OneOffEnd), RunError>,
+) -> Result<Exit, CliError> {
     match ended {
         Err(error) => session.end(Err(error)),
         Ok((ended, OneOffEnd::NotRun)) => session.end(Ok(ended)),
@@ -108,7 +156,7 @@ pub(super) async fn run(invocation: &Invocation, args: &RunArgs) -> Result<Exit,
 /// Which container is made.
 fn target(args: &RunArgs, interactive: bool) -> Result<OneOffTarget, CliError> {
     let container =
-        OneOff { slug: slug()?, auto_remove: args.rm, use_aliases: args.use_aliases, interactive };
+        OneOff { slug: random()?, auto_remove: args.rm, use_aliases: args.use_aliases, interactive };
     Ok(OneOffTarget { service: args.service().to_owned(), container, no_deps: args.no_deps })
 }
 
@@ -211,17 +259,4 @@ fn labels(texts: &[String]) -> Result<Mapping, CliError> {
         None => Err(CliError::usage(format!("--label `{text}`: expected `KEY=VALUE`"))),
     };
     texts.iter().map(pair).collect()
-}
-
-/// What tells this container from all others: 64 hexadecimal digits.
-fn slug() -> Result<String, CliError> {
-    let mut bytes = [0; 32];
-    let mut source = fs::File::open("/dev/urandom");
-    let read = source.as_mut().map_err(|e| std::io::Error::new(e.kind(), e.to_string()));
-    read.and_then(|file| std::io::Read::read_exact(file, &mut bytes))
-        .map_err(|e| CliError::failed("failed to get a random number").caused_by(&e))?;
-    Ok(bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
-        text
-    }))
 }

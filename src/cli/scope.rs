@@ -168,14 +168,8 @@ impl Subject {
                 None => containers.iter().any(|c| c.service() == Some(service)),
             };
             if !known {
-                let error = CliError::usage(format!("no such service: {service}"));
                 let names = self.service_names(containers);
-                return Err(
-                    match crate::diagnostic::did_you_mean(service, names.iter().map(String::as_str)) {
-                        Some(name) => error.hint(format!("did you mean `{name}`?")),
-                        None => error,
-                    },
-                );
+                return Err(CliError::no_such_service(service, names.iter().map(String::as_str)));
             }
         }
         Ok(())

@@ -13,13 +13,16 @@ use std::{
 };
 
 use futures::{StreamExt as _, stream};
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::{
     CliError, ErrorKind, Exit, Invocation,
     expected::expected_later,
+    follow::Recorded,
     lock::{self, FileLock},
     mask::mask,
+    results::Recorder,
 };
 use crate::{
     diagnostic::SourceMap,
@@ -35,7 +38,8 @@ use crate::{
     probe::Prober,
     project::{Project, go_duration},
     report::{
-        JsonLines, LogStyle, PastRun, ProgressMode, Reporter, RunView, Streams, SummaryOptions, summary,
+        JsonLines, LogStyle, PastRun, ProgressMode, Report, Reporter, RunView, Streams, SummaryOptions,
+        Token, summary,
     },
     run::{Ended, Keep, KeptContainer, RunError, RunLabel},
 };
@@ -61,6 +65,14 @@ pub(super) struct Session {
     /// Where what is wrong was written.
     sources: Arc<SourceMap>,
     again: String,
+    /// Where its log lines are kept for CI.
+    recorded: Option<Recorded>,
+    /// Where everything is gathered for CI.
+    artifacts: Option<Bundle>,
+    /// Only ours are commands to GitHub Actions.
+    actions: Option<Token>,
+    /// Where faults are put beside files; `None`: not on GitHub Actions.
+    github: Option<Invocation>,
 }
 
 impl Session {
@@ -82,10 +94,17 @@ impl Session {
         let display = invocation.display();
         let foretells = display.progress == ProgressMode::Tty && command == "up";
         let expected = if foretells { expected_later(invocation, &project.name) } else { None };
-        let streams = Streams { out: Box::new(io::stdout()), err: Box::new(io::stderr()) };
-        let (reporter, thread) =
-            Reporter::spawn(display.report(Box::new(terminal_size), expected), streams, shown.logs)
-                .map_err(|e| CliError::failed("failed to start").caused_by(&e))?;
+        let actions = invocation.actions_token();
+        let (report, err): (Box<dyn Report>, Box<dyn io::Write + Send>) = match &actions {
+            // One stream: its runner reads two of them in any order.
+            Some(token) => {
+                (Box::new(invocation.actions_report(token.clone(), &project)), Box::new(io::stdout()))
+            }
+            None => (display.report(Box::new(terminal_size), expected), Box::new(io::stderr())),
+        };
+        let streams = Streams { out: Box::new(io::stdout()), err };
+        let (reporter, thread) = Reporter::spawn(report, streams, shown.logs)
+            .map_err(|e| CliError::failed("failed to start a thread for the display").caused_by(&e))?;
         let patience = lock::patience(invocation)?;
         let passed_on = Arc::new(AtomicBool::new(false));
         let signals = signals(invocation, Arc::clone(&passed_on))?;
@@ -108,6 +127,12 @@ impl Session {
         if let Some(tracer) = &invocation.tracer {
             run.add_sink(Box::new(Masked::new(tracer.clone(), mask.clone())));
         }
+        let recorded =
+            shown.recorder.map(|recorder| Recorded { records: recorder.records(), mask: mask.clone() });
+        if let Some(Recorded { records, mask }) = recorded.clone() {
+            run.add_sink(Box::new(Masked::new(records, mask)));
+        }
+        let artifacts = shown.recorder.and_then(|recorder| recorder.bundle(&mask));
         run.add_sink(Box::new(reporter.clone()));
         let (thread, again) = (Some(thread), invocation.again());
         let this = Self {
@@ -122,19 +147,28 @@ impl Session {
             display,
             sources,
             again,
+            recorded,
+            artifacts,
+            actions,
+            github: invocation.on_github().then(|| invocation.clone()),
         };
         Ok((run, this))
     }
 
     /// Where this run keeps what it removes.
     pub(super) fn keeper(&self) -> Box<dyn Keep> {
-        match &self.folder {
-            Some(folder) => {
-                let bundle = Bundle::new(folder, self.mask.clone());
-                Box::new(Keeper { bundle, path: folder.path().to_owned() })
-            }
-            None => Box::new(Nowhere),
-        }
+        let record = self.folder.as_ref().map(|folder| Bundle::new(folder, self.mask.clone()));
+        Box::new(Keeper { record, artifacts: self.artifacts.clone() })
+    }
+
+    /// Where its log lines are kept for CI.
+    pub(super) fn recorded(&self) -> Option<Recorded> {
+        self.recorded.clone()
+    }
+
+    /// Where everything is gathered for CI.
+    pub(super) fn artifacts(&self) -> Option<&Bundle> {
+        self.artifacts.as_ref()
     }
 
     /// Where everything of this run is kept.
@@ -163,24 +197,28 @@ impl Session {
     }
 
     /// Waits until everything is shown, says the final words, and gives the exit code.
-    pub(super) fn end(self, ended: Result<Ended, RunError>) -> Result<Exit, CliError> {
+    pub(super) fn end(mut self, ended: Result<Ended, RunError>) -> Result<Exit, CliError> {
         self.reporter.finish();
-        drop(self.clearing.map(JoinHandle::join));
-        let view = self.thread.and_then(|thread| thread.join().ok()).unwrap_or_default();
+        drop(self.clearing.take().map(JoinHandle::join));
+        let view = self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
         if let (Err(_), Some(folder)) = (&ended, &self.folder)
             && let Err(error) = folder.discard_unused()
         {
             tracing::debug!("{} cannot be removed: {error}", folder.path().display());
         }
-        let ended = ended.map_err(|error| run_error(error, &self.sources, self.display.err_colour))?;
+        let ended = ended.map_err(|error| self.error(error))?;
         if let (Verdict::Failed | Verdict::Cancelled, Some(folder)) = (ended.finished.verdict, &self.folder) {
             save_timings(folder, self.mask);
             forget_undone(folder, ended.finished.aftermath);
         }
         if !matches!(self.display.progress, ProgressMode::Json) {
             let quiet = self.display.progress == ProgressMode::Quiet && ended.finished.failures.is_empty();
-            let words = summary(&view, &SummaryOptions { command: self.again });
-            if !quiet {
+            // On GitHub the lines of a log are folded, and were shown.
+            let words = summary(&view, &SummaryOptions { command: self.again, logs: self.actions.is_none() });
+            if let Some(token) = &self.actions {
+                let words = anstream::adapter::strip_str(&words).to_string();
+                drop(io::stdout().write_all(token.around(&words).as_bytes()));
+            } else if !quiet {
                 let words = if self.display.err_colour {
                     words
                 } else {
@@ -192,15 +230,43 @@ impl Session {
         }
         Ok(Exit::of_run(&ended.finished, ended.reason))
     }
+
+    /// A run that could not begin.
+    fn error(&self, error: RunError) -> CliError {
+        match error {
+            RunError::Engine(error) => CliError::engine("failed to list what the engine has", &error),
+            RunError::Ended(_) => {
+                CliError::new(ErrorKind::Interrupted, "interrupted before anything was changed")
+            }
+            RunError::Plan(found) => {
+                let annotations =
+                    self.github.as_ref().map(|github| github.annotations(&found, &self.sources));
+                CliError::in_the_way(&found, &self.sources, self.display.err_colour)
+                    .annotated(annotations.unwrap_or_default())
+            }
+            RunError::Busy { holder, waited } => {
+                let waited = match waited.as_secs() {
+                    0 => String::new(),
+                    _ => {
+                        format!(", and goes on after {}", go_duration(Duration::from_secs(waited.as_secs())))
+                    }
+                };
+                CliError::new(ErrorKind::TimedOut, format!("{holder} is changing the project{waited}"))
+                    .hint("`--lock-timeout 5m` waits longer; nothing was changed by this command")
+            }
+        }
+    }
 }
 
 /// What a run shows beside its progress.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Shown<'a> {
     /// How log lines look.
     pub(super) logs: LogStyle,
     /// `--events`.
     pub(super) events: Option<&'a Path>,
+    /// What it leaves for CI.
+    pub(super) recorder: Option<&'a Recorder>,
 }
 
 /// Columns and rows of the terminal on standard error; 80 by 24 where it has none.
@@ -316,51 +382,36 @@ fn events_file(path: &Path, mask: Mask) -> Result<Box<dyn Sink>, CliError> {
     Ok(Box::new(Masked::new(JsonLines(BufWriter::new(file)), mask)))
 }
 
+/// Keeps what is about to be removed: in the record of the run, and where CI looks.
 struct Keeper {
-    bundle: Bundle,
-    path: PathBuf,
+    record: Option<Bundle>,
+    artifacts: Option<Bundle>,
 }
 
 impl Keep for Keeper {
     fn keep(&self, container: &KeptContainer) -> io::Result<PathBuf> {
         let KeptContainer { name, inspect, log, health } = container.clone();
-        self.bundle.save(&SavedContainer { name, inspect, log, health })?;
-        Ok(self.path.clone())
+        let whole = SavedContainer { name, inspect, log, health };
+        if let Some(artifacts) = &self.artifacts {
+            // Its log was written as it came, its health comes from the events.
+            let rest = SavedContainer { log: Vec::new(), health: Value::Null, ..whole.clone() };
+            artifacts.save(&rest)?;
+        }
+        if let Some(record) = &self.record {
+            record.save(&whole)?;
+        }
+        let folder =
+            self.record.as_ref().or(self.artifacts.as_ref()).map(|bundle| bundle.folder().to_owned());
+        // There is no home to keep anything in.
+        folder
+            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "neither HOME nor XDG_STATE_HOME is set"))
     }
 
     fn keep_plan(&self, plan: &Plan) -> io::Result<()> {
-        self.bundle.save_json("plan.json", &plan_json(plan, None))
-    }
-}
-
-/// There is no home to keep anything in.
-struct Nowhere;
-
-impl Keep for Nowhere {
-    fn keep(&self, _: &KeptContainer) -> io::Result<PathBuf> {
-        Err(io::Error::new(io::ErrorKind::NotFound, "neither HOME nor XDG_STATE_HOME is set"))
+        self.record.as_ref().map_or(Ok(()), |record| record.save_json("plan.json", &plan_json(plan, None)))
     }
 
-    fn keep_plan(&self, _: &Plan) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// A run that could not begin.
-fn run_error(error: RunError, sources: &SourceMap, colour: bool) -> CliError {
-    match error {
-        RunError::Engine(error) => CliError::engine("failed to list what the engine has", &error),
-        RunError::Ended(_) => {
-            CliError::new(ErrorKind::Interrupted, "interrupted before anything was changed")
-        }
-        RunError::Plan(found) => CliError::in_the_way(&found, sources, colour),
-        RunError::Busy { holder, waited } => {
-            let waited = match waited.as_secs() {
-                0 => String::new(),
-                _ => format!(", and goes on after {}", go_duration(Duration::from_secs(waited.as_secs()))),
-            };
-            CliError::new(ErrorKind::TimedOut, format!("{holder} is changing the project{waited}"))
-                .hint("`--lock-timeout 5m` waits longer; nothing was changed by this command")
-        }
+    fn planned(&self, plan: &Plan) -> io::Result<()> {
+        self.artifacts.as_ref().map_or(Ok(()), |folder| folder.save_json("plan.json", &plan_json(plan, None)))
     }
 }

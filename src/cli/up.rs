@@ -15,17 +15,18 @@ use super::{
     args::UpArgs,
     ask::Answers,
     fingerprints::fingerprints,
-    follow::Follow,
+    follow::{Display, Follow},
+    results::{Recorder, inspect_all},
     session::{Session, Shown},
     settings,
 };
 use crate::{
-    diagnostic::{Diagnostic, SourceMap, did_you_mean, render_all},
+    diagnostic::{Diagnostic, SourceMap, render_all},
     engine::{
         Engine, EngineInfo,
         docker::{hand_in_api_socket, refused, unsupported},
     },
-    executor::Quiet,
+    executor::{Quiet, Run},
     journal::Applied,
     plan::{Fingerprints, Recreate, UpOptions},
     project::Project,
@@ -40,6 +41,19 @@ use crate::{
 /// The files are wrong, or the engine cannot be reached.
 pub(super) async fn run(invocation: &Invocation, args: &UpArgs) -> Result<Exit, CliError> {
     refuse_left_out(args)?;
+    let recorder = Recorder::begin(invocation, "up", &args.results, args.exit_code_from.as_deref())?;
+    let ended = attempt(invocation, args, recorder.as_ref()).await;
+    if let Some(recorder) = recorder {
+        recorder.end(&ended);
+    }
+    ended
+}
+
+async fn attempt(
+    invocation: &Invocation,
+    args: &UpArgs,
+    recorder: Option<&Recorder>,
+) -> Result<Exit, CliError> {
     let loaded = loaded(invocation, args)?;
     let engine = invocation.connect().await?;
     let applied = applied::of_project(&loaded, &engine.info().host);
@@ -50,8 +64,8 @@ pub(super) async fn run(invocation: &Invocation, args: &UpArgs) -> Result<Exit, 
     };
     let project = prepared(invocation, args, loaded).await?;
     let options = options(invocation, args);
-    carry_out(invocation, engine, Asked { command: "up", args, project, applied: (applied, part), options })
-        .await
+    let asked = Asked { command: "up", args, project, applied: (applied, part), options, recorder };
+    carry_out(invocation, engine, asked).await
 }
 
 /// An `up`, or what is one by another name.
@@ -66,6 +80,8 @@ pub(super) struct Asked<'a> {
     pub(super) applied: (Applied, Part),
     /// What is planned.
     pub(super) options: UpOptions,
+    /// What it leaves for CI.
+    pub(super) recorder: Option<&'a Recorder>,
 }
 
 /// Carries it out, to its end.
@@ -78,7 +94,7 @@ pub(super) async fn carry_out(
     engine: Arc<dyn Engine>,
     asked: Asked<'_>,
 ) -> Result<Exit, CliError> {
-    let Asked { command, args, project, applied: (applied, part), options } = asked;
+    let Asked { command, args, project, applied: (applied, part), options, recorder } = asked;
     refuse(&project, engine.info())?;
     let warnings = unsupported(&project, engine.info());
     let project = Arc::new(project);
@@ -88,7 +104,7 @@ pub(super) async fn carry_out(
         prefix: !args.no_log_prefix,
         timestamps: args.timestamps,
     };
-    let shown = Shown { logs, events: args.events.as_deref() };
+    let shown = Shown { logs, events: args.events.as_deref(), recorder };
     let (mut run, session) =
         Session::begin(invocation, command, Arc::clone(&project), Arc::clone(&engine), &shown)?;
     if let Some((known, ledger)) = fingerprints(invocation, &project, &engine.info().host) {
@@ -114,17 +130,7 @@ pub(super) async fn carry_out(
         label: session.label.clone(),
         first: session.first,
     };
-    let follower = watch.then(|| {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        run.set_followers(sender);
-        let follow = Follow {
-            engine,
-            reporter: session.reporter.clone(),
-            hidden: hidden(&project, args),
-            since: session.label.time.clone(),
-        };
-        follow.run(receiver)
-    });
+    let follower = follow(&mut run, &session, Arc::clone(&engine), watch.then(|| hidden(&project, args)));
     let keeper = session.keeper();
     let answers = Answers::of(invocation, args.yes);
     let ending = async {
@@ -137,9 +143,31 @@ pub(super) async fn carry_out(
         Some(follower) => tokio::join!(ending, follower).0,
         None => ending.await,
     };
+    if let Some(artifacts) = session.artifacts() {
+        inspect_all(engine.as_ref(), &project, artifacts).await;
+    }
     let code = ended.as_ref().ok().and_then(|ended| exit_code(args, &ended.exits));
     let exit = session.end(ended)?;
     Ok(code.unwrap_or(exit))
+}
+
+/// Reads the logs of what comes up, where they are shown or kept. `hidden`: whose are not shown; `None`: nobody's are.
+fn follow(
+    run: &mut Run,
+    session: &Session,
+    engine: Arc<dyn Engine>,
+    hidden: Option<BTreeSet<String>>,
+) -> Option<impl Future<Output = ()> + use<>> {
+    let outlived = hidden.is_none();
+    let display =
+        |hidden| Display { reporter: session.reporter.clone(), hidden, since: session.label.time.clone() };
+    let (shown, recorded) = (hidden.map(display), session.recorded());
+    if shown.is_none() && recorded.is_none() {
+        return None;
+    }
+    let (sender, receiver) = mpsc::unbounded_channel();
+    run.set_followers(sender);
+    Some(Follow { engine, shown, recorded, outlived }.run(receiver))
 }
 
 /// The project with what the command line and the environment say on top.
@@ -158,8 +186,10 @@ fn loaded(invocation: &Invocation, args: &UpArgs) -> Result<Project, CliError> {
     project.apply_default_platform();
     for scale in &args.scale {
         let service = project.services.get_mut(&scale.service);
-        let service =
-            service.ok_or_else(|| CliError::usage(format!("no such service: {}", scale.service)))?;
+        let Some(service) = service else {
+            let names = project.services.keys().map(String::as_str);
+            return Err(CliError::no_such_service(&scale.service, names));
+        };
         service.scale = Some(scale.replicas);
     }
     Ok(project)
@@ -180,12 +210,7 @@ pub(super) async fn prepared(
         .map_err(|error| CliError::engine("failed to hand in the engine's socket", &error))?;
     for named in args.exit_code_from.iter().chain(&args.attach).chain(&args.no_attach) {
         if !project.services.contains_key(named) && !project.disabled_services.contains_key(named) {
-            let error = CliError::usage(format!("no such service: {named}"));
-            let names = project.services.keys().map(String::as_str);
-            return Err(match did_you_mean(named, names) {
-                Some(name) => error.hint(format!("did you mean `{name}`?")),
-                None => error,
-            });
+            return Err(CliError::no_such_service(named, project.services.keys().map(String::as_str)));
         }
     }
     if args.no_deps && !args.services.is_empty() {

@@ -56,10 +56,8 @@ async fn settle(subject: &super::Subject, engine: &dyn Engine, args: &WaitArgs) 
         let containers: Vec<&Container> =
             observed.containers.iter().filter(|c| is_of(c, &args.services) && !c.is_oneoff()).collect();
         if containers.is_empty() {
-            return Err(CliError::failed(format!(
-                "project `{}` has no containers to wait for",
-                subject.name
-            )));
+            let why = format!("project `{}` has no containers to wait for", subject.name);
+            return Err(CliError::failed(why).hint("`docker orch up -d` starts it"));
         }
         match judge(&containers, args.until)? {
             Judgement::Waiting => {}
@@ -72,7 +70,11 @@ async fn settle(subject: &super::Subject, engine: &dyn Engine, args: &WaitArgs) 
         }
         // Every event is a reason to look again, and so is the passing of time.
         if let Ok(None) = tokio::time::timeout(LOOK, events.next()).await {
-            return Err(CliError::new(ErrorKind::Engine, "the engine's events ended"));
+            return Err(CliError::new(
+                ErrorKind::Engine,
+                "the engine closed the stream of its events while it was waited for",
+            )
+            .hint("was it restarted? call the command again once it answers"));
         }
     }
 }
@@ -107,7 +109,9 @@ fn judge(containers: &[&Container], until: WaitFor) -> Result<Judgement, CliErro
             (ContainerState::Exited, _) if container.exit_code == Some(0) && until == WaitFor::Ready => {}
             (ContainerState::Exited | ContainerState::Dead, _) => {
                 let code = container.exit_code.unwrap_or(-1);
-                return Err(CliError::failed(format!("{} exited with code {code}", container.name)));
+                let service = container.service().unwrap_or_default();
+                return Err(CliError::failed(format!("{} exited with code {code}", container.name))
+                    .hint(format!("`docker orch logs {service}` shows its last words")));
             }
             (
                 ContainerState::Running

@@ -13,7 +13,7 @@ use tokio::{
 use tracing::Instrument as _;
 
 use super::{
-    AskError, CancelRequest, Followed, Run, exit,
+    AskError, CancelRequest, Run, exit,
     follow::{FollowTask, Log},
     task::{ProbeTask, StepDone, StepTask},
     watch::{self, Reconnected},
@@ -234,9 +234,8 @@ impl Run {
     }
 
     fn follow(&self, drive: &Drive, id: &str) {
-        let known = drive.scheduler.replica_of(id);
-        if let (Some(followers), Some(replica)) = (&self.followers, known) {
-            drop(followers.send(Followed { replica, container: id.to_owned() }));
+        if let Some(replica) = drive.scheduler.replica_of(id) {
+            self.tell_followers(&replica, id);
         }
     }
 

@@ -150,6 +150,13 @@ impl Run {
         self.followers = Some(followers);
     }
 
+    /// Tells of a container that came up beside what a plan brings up.
+    pub fn tell_followers(&self, replica: &Replica, container: &str) {
+        if let Some(followers) = &self.followers {
+            drop(followers.send(Followed { replica: replica.clone(), container: container.to_owned() }));
+        }
+    }
+
     /// What is known of what containers were made from, and where more is noted.
     pub fn set_fingerprints(&mut self, fingerprints: Fingerprints, ledger: Box<dyn Ledger>) {
         self.fingerprints = Arc::new(fingerprints);

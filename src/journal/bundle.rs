@@ -1,8 +1,9 @@
 //! What is saved of a container before it is removed.
 
 use std::{
+    fs::File,
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use serde_json::Value;
@@ -30,6 +31,43 @@ const TEXTS: [&str; 8] = [
 pub struct Bundle {
     folder: PathBuf,
     mask: Mask,
+    readers: Readers,
+}
+
+/// Who may read what is saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Readers {
+    /// Its user alone.
+    Owner,
+    /// As the user's other files.
+    Umask,
+}
+
+impl Readers {
+    fn make_dir(self, path: &Path) -> io::Result<()> {
+        match self {
+            Self::Owner => make_private_dir(path),
+            Self::Umask => std::fs::create_dir_all(path),
+        }
+    }
+
+    fn open(self, path: &Path) -> io::Result<File> {
+        match self {
+            Self::Owner => open_private_file(path),
+            Self::Umask => File::options().create(true).append(true).open(path),
+        }
+    }
+
+    /// Writes a file that replaces one of an earlier time.
+    fn write_json(self, path: &Path, value: &Value) -> io::Result<()> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let mut text = serde_json::to_vec_pretty(value)?;
+        text.push(b'\n');
+        self.open(path)?.write_all(&text)
+    }
 }
 
 /// What there is to save of one container.
@@ -48,7 +86,17 @@ pub struct SavedContainer {
 impl Bundle {
     /// Saves into this run's folder; what the mask hides is hidden.
     pub fn new(folder: &RunFolder, mask: Mask) -> Self {
-        Self { folder: folder.path().to_owned(), mask }
+        Self { folder: folder.path().to_owned(), mask, readers: Readers::Owner }
+    }
+
+    /// Saves into a folder that the user named.
+    pub fn in_folder(folder: &Path, mask: Mask) -> Self {
+        Self { folder: folder.to_owned(), mask, readers: Readers::Umask }
+    }
+
+    /// Where it saves.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Saves something that is known of the run as a whole: `plan.json`, `timings.json`. The last one given stays.
@@ -57,14 +105,9 @@ impl Bundle {
     ///
     /// It cannot be written.
     pub fn save_json(&self, file: &str, value: &Value) -> io::Result<()> {
-        let path = self.folder.join(file);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
         let mut value = value.clone();
         self.mask.value(&mut value);
-        write_json(&path, &value)
+        self.readers.write_json(&self.folder.join(file), &value)
     }
 
     /// Saves one container. Answers with the folder.
@@ -73,12 +116,9 @@ impl Bundle {
     ///
     /// Something cannot be written; what could be written stays.
     pub fn save(&self, container: &SavedContainer) -> io::Result<PathBuf> {
-        let folder = self
-            .folder
-            .join("containers")
-            .join(container.name.replace(['/', '\\'], "_").trim_start_matches('.'));
-        make_private_dir(&folder)?;
-        let mut log = io::BufWriter::new(open_private_file(&folder.join("log.txt"))?);
+        let folder = container_folder(&self.folder, &container.name);
+        self.readers.make_dir(&folder)?;
+        let mut log = io::BufWriter::new(self.readers.open(&folder.join("log.txt"))?);
         for line in &container.log {
             let mut line = line.clone();
             self.mask.text(&mut line);
@@ -88,7 +128,7 @@ impl Bundle {
         if !container.health.is_null() {
             let mut health = container.health.clone();
             self.mask.value(&mut health);
-            write_json(&folder.join("health.json"), &health)?;
+            self.readers.write_json(&folder.join("health.json"), &health)?;
         }
         let mut inspect = container.inspect.clone();
         hide_environment(&mut inspect);
@@ -97,15 +137,14 @@ impl Bundle {
                 self.mask.value(value);
             }
         }
-        write_json(&folder.join("inspect.json"), &inspect)?;
+        self.readers.write_json(&folder.join("inspect.json"), &inspect)?;
         Ok(folder)
     }
 }
 
-fn write_json(path: &std::path::Path, value: &Value) -> io::Result<()> {
-    let mut text = serde_json::to_vec_pretty(value)?;
-    text.push(b'\n');
-    open_private_file(path)?.write_all(&text)
+/// Where all of one container is saved: never outside the folder of all.
+pub fn container_folder(folder: &Path, name: &str) -> PathBuf {
+    folder.join("containers").join(name.replace(['/', '\\'], "_").trim_start_matches('.'))
 }
 
 /// Hides the values of environment variables; their names stay, because a missing variable is a frequent fault.

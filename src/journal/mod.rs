@@ -28,7 +28,7 @@ mod runs;
 mod writer;
 
 pub use applied::{Applied, applied};
-pub use bundle::{Bundle, SavedContainer};
+pub use bundle::{Bundle, SavedContainer, container_folder};
 pub use clock::{from_rfc3339, rfc3339, run_id};
 pub use fingerprints::FingerprintFile;
 pub use folder::{RunFolder, is_first, state_dir};

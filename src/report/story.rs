@@ -31,7 +31,10 @@ pub struct StoryOptions<'a> {
 pub fn story(past: &PastRun, options: &StoryOptions<'_>) -> String {
     let mut text = String::new();
     heading(&mut text, past, options);
-    let summary = summary(&past.view, &SummaryOptions { command: options.command.clone() });
+    let summary = summary(
+        &past.view,
+        &SummaryOptions { command: options.command.clone(), ..SummaryOptions::default() },
+    );
     if summary.is_empty() {
         unfinished(&mut text, past, options);
     } else {

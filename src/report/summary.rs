@@ -12,11 +12,13 @@ use crate::event::{Aftermath, Failure, RunFinished, ServiceState, Verdict, Windo
 pub struct SummaryOptions {
     /// What the user types before a command: `docker orch -p shop`.
     pub command: String,
+    /// The last log lines of what failed are among them.
+    pub logs: bool,
 }
 
 impl Default for SummaryOptions {
     fn default() -> Self {
-        Self { command: "docker orch".to_owned() }
+        Self { command: "docker orch".to_owned(), logs: true }
     }
 }
 
@@ -87,7 +89,7 @@ fn failed(text: &mut String, view: &RunView, finished: &RunFinished, options: &S
     line(text, &format!("{red}✘ {} failed{red:#} after {took}", view.command));
     for failure in &finished.failures {
         text.push('\n');
-        one_failure(text, failure);
+        one_failure(text, failure, options);
     }
     if finished.failures.is_empty() {
         text.push('\n');
@@ -110,7 +112,7 @@ fn cancelled(text: &mut String, view: &RunView, finished: &RunFinished, options:
     line(text, &format!("{yellow}{} interrupted{yellow:#} after {took}", view.command));
     for failure in &finished.failures {
         text.push('\n');
-        one_failure(text, failure);
+        one_failure(text, failure, options);
     }
     what_is_left(text, view, finished);
     if finished.aftermath == Aftermath::Stuck {
@@ -119,7 +121,7 @@ fn cancelled(text: &mut String, view: &RunView, finished: &RunFinished, options:
 }
 
 /// The chain of causes, then the evidence.
-fn one_failure(text: &mut String, failure: &Failure) {
+fn one_failure(text: &mut String, failure: &Failure, options: &SummaryOptions) {
     let bold = Style::new().bold();
     line(text, &format!("  {bold}{}{bold:#}", chain(failure)));
     if let Some(also) = also(failure) {
@@ -131,7 +133,7 @@ fn one_failure(text: &mut String, failure: &Failure) {
             line(text, &format!("      {result}"));
         }
     }
-    if !failure.log.is_empty() {
+    if options.logs && !failure.log.is_empty() {
         line(text, &format!("    last log lines of {}:", failure.service));
         for log in &failure.log {
             line(text, &format!("      | {}", printable(log)));
@@ -245,7 +247,8 @@ mod tests {
     };
 
     fn words(kinds: Vec<(u64, EventKind)>) -> String {
-        let colourful = summary(&view_of(kinds), &SummaryOptions { command: "docker orch -p shop".into() });
+        let colourful =
+            summary(&view_of(kinds), &SummaryOptions { command: "docker orch -p shop".into(), logs: true });
         anstream::adapter::strip_str(&colourful).to_string()
     }
 

@@ -27,6 +27,11 @@ pub trait Keep: Send + Sync {
 
     /// Keeps the plan that failed.
     fn keep_plan(&self, plan: &Plan) -> io::Result<()>;
+
+    /// Is told the plan that is about to be carried out.
+    fn planned(&self, _: &Plan) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What is known of a container.
@@ -95,6 +100,13 @@ pub(super) fn failed(plan: &Plan, driven: &Driven) -> Vec<ContainerRef> {
 pub(super) fn keep_plan(keep: &dyn Keep, plan: &Plan) {
     if let Err(error) = keep.keep_plan(plan) {
         tracing::debug!("the plan cannot be saved: {error}");
+    }
+}
+
+/// Tells the plan. A run whose plan cannot be saved goes on.
+pub(super) fn planned(keep: &dyn Keep, plan: &Plan) {
+    if let Err(error) = keep.planned(plan) {
+        tracing::warn!("the plan cannot be saved: {error}");
     }
 }
 

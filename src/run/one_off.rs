@@ -112,7 +112,7 @@ pub async fn one_off(
     keep: &dyn Keep,
     attention: Attention<'_>,
 ) -> Result<(Ended, OneOffEnd), RunError> {
-    let mut started = match start(run, request, &Nobody).await? {
+    let mut started = match start(run, request, keep, &Nobody).await? {
         Started::Driven(started) => *started,
         Started::Over(ended) => return Ok((ended, OneOffEnd::NotRun)),
     };
@@ -191,6 +191,7 @@ impl Running {
         let Attention::Attached { terminal, detach_keys } = attention else {
             give_files(self.engine.as_ref(), &project, &self.service, id).await?;
             self.engine.start(id).await?;
+            run.tell_followers(&self.replica, id);
             self.show(run, ServiceState::Ready, "");
             return Ok(match self.hooks().await {
                 Ok(()) => OneOffEnd::LeftRunning(self.container.clone()),
@@ -206,6 +207,7 @@ impl Running {
         };
         let (attached, early) = unless_interrupted(begin, &mut gestures).await?;
         let gestures = stream::iter(early).chain(gestures).boxed();
+        run.tell_followers(&self.replica, id);
         self.show(run, ServiceState::Ready, "");
         let end = match terminal.open() {
             Ok(streams) => self.attend(run, attached, streams, gestures).await,

@@ -86,7 +86,7 @@ pub async fn up(
     keep: &dyn Keep,
     ask: &dyn Ask,
 ) -> Result<Ended, RunError> {
-    match start(run, request, ask).await? {
+    match start(run, request, keep, ask).await? {
         Started::Driven(started) => Ok(conclude(run, request, keep, *started).await),
         Started::Over(ended) => Ok(ended),
     }
@@ -113,7 +113,12 @@ pub(super) struct DrivenStart {
 }
 
 /// Converges and starts, and watches where that is asked for.
-pub(super) async fn start(run: &mut Run, request: &UpRequest, ask: &dyn Ask) -> Result<Started, RunError> {
+pub(super) async fn start(
+    run: &mut Run,
+    request: &UpRequest,
+    keep: &dyn Keep,
+    ask: &dyn Ask,
+) -> Result<Started, RunError> {
     let project = Arc::clone(run.project());
     let mut options = request.options.clone();
     settle(run).instrument(phase("lock")).await?;
@@ -166,6 +171,7 @@ pub(super) async fn start(run: &mut Run, request: &UpRequest, ask: &dyn Ask) -> 
         };
     }
     let plan = Arc::new(plan);
+    evidence::planned(keep, &plan);
     let after = after_ready(request, &plan);
     let driven = run.drive(Arc::clone(&plan), observed, after).await;
     Ok(Started::Driven(Box::new(DrivenStart { plan, driven, supplied, ran_before, was_there })))

@@ -44,6 +44,7 @@ mod up_plugin;
 mod up_preflight;
 mod up_provider;
 mod up_readiness;
+mod up_results;
 mod up_start_first;
 mod up_update;
 mod up_window;

@@ -300,9 +300,48 @@ pub struct DoctorArgs {
 /// `schema`.
 #[derive(Debug, Clone, Default, Args)]
 #[command(after_help = "\
+It is about whole Compose files: what stands outside of `x-orch` is left to
+Compose. Editors with the YAML language server complete and check a file whose
+first line names it.
+
 Examples:
-  docker orch schema > x-orch.schema.json")]
+  docker orch schema > x-orch.schema.json
+  sed -i '1i # yaml-language-server: $schema=x-orch.schema.json' compose.yaml")]
 pub struct SchemaArgs {}
+
+/// `completion`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+For `docker orch` the Docker CLI's own script is enough: `docker completion bash`.
+This one is for the program under its own name, where there is no Docker CLI.
+
+Examples:
+  source <(docker-orch completion bash)
+  docker-orch completion fish > ~/.config/fish/completions/docker-orch.fish")]
+pub struct CompletionArgs {
+    /// For this shell
+    #[arg(value_name = "SHELL", value_enum)]
+    pub shell: Shell,
+}
+
+/// Shells that can complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// bash
+    Bash,
+    /// zsh
+    Zsh,
+    /// fish
+    Fish,
+}
+
+/// `man`.
+#[derive(Debug, Clone, Args)]
+pub struct ManArgs {
+    /// Write them into this folder
+    #[arg(value_name = "DIR")]
+    pub folder: std::path::PathBuf,
+}
 
 /// `version`.
 #[derive(Debug, Clone, Default, Args)]

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{ArgAction, Args};
 
 use super::{
-    LateProjectFlags, MaxParallel, ModeArg, OnFailureArg, Scale, StopTimeout, parse_duration,
+    LateProjectFlags, MaxParallel, ModeArg, OnFailureArg, ResultsFlags, Scale, StopTimeout, parse_duration,
     parse_stop_timeout,
 };
 
@@ -142,6 +142,9 @@ pub struct UpArgs {
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub menu: Option<bool>,
 
+    /// What it leaves for CI.
+    #[command(flatten)]
+    pub results: ResultsFlags,
     /// Which project.
     #[command(flatten)]
     pub late: LateProjectFlags,

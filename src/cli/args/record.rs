@@ -47,6 +47,13 @@ pub enum HistoryCommand {
 
 /// `history show`.
 #[derive(Debug, Clone, Default, Args)]
+#[command(after_help = "\
+Reports can be had of any run that is kept, also of one that was killed: what
+was not known any more is told as interrupted.
+
+Examples:
+  docker orch history show                    The last run that failed
+  docker orch history show --junit junit.xml  And a report of it for a CI server")]
 pub struct HistoryShowArgs {
     /// Its ID, or a beginning that no other has [default: the last run that failed, else the last]
     #[arg(value_name = "RUN")]
@@ -54,6 +61,12 @@ pub struct HistoryShowArgs {
     /// Print it this way
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "table")]
     pub format: Format,
+    /// Write a JUnit report of it to this file
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Write what came of each service to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub summary: Option<PathBuf>,
     /// Which project.
     #[command(flatten)]
     pub late: LateProjectFlags,

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args};
 
-use super::{OnFailureArg, UpArgs, parse_duration};
+use super::{OnFailureArg, ResultsFlags, UpArgs, parse_duration};
 
 /// `run`.
 #[derive(Debug, Clone, Default, Args)]
@@ -129,6 +129,10 @@ pub struct RunArgs {
     /// Remove containers of services that the file no longer has, and those of earlier runs that have ended
     #[arg(long, env = "COMPOSE_REMOVE_ORPHANS", hide_env = true, action = ArgAction::SetTrue, help_heading = "Start-up")]
     pub remove_orphans: bool,
+
+    /// What it leaves for CI.
+    #[command(flatten)]
+    pub results: ResultsFlags,
 }
 
 impl RunArgs {

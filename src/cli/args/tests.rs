@@ -164,27 +164,28 @@ fn help_lists_every_command() {
     let help = Root::command().render_help().to_string();
     let commands = help.split("Commands:").nth(1).unwrap().split("\n\n").next().unwrap();
     assert_snapshot!(commands.trim_end(), @"
-    up        Start the project, or the named services and what they depend on
-    down      Stop and remove the project's containers and networks
-    stop      Stop containers and keep them
-    start     Start containers that are there
-    restart   Restart containers
-    run       Run a command in a container of its own, with all that the service depends on
-    plan      Show what `up` would do, and why
-    ps        List containers
-    health    Run every health check once and show what it finds
-    logs      Show the logs of containers
-    events    Show what happens to containers as it happens
-    wait      Wait until services are ready, healthy or completed
-    history   List what was done to the project, or show one run in full
-    rollback  Go back to what ran before the last `up`
-    config    Show the project as it is understood
-    doctor    Look at everything that a start needs, and say what is wrong
-    bench     Compare a start one service after the other, in parallel, and with Docker Compose
-    pull      Pull images
-    build     Build images
-    schema    Print the JSON Schema of `x-orch`
-    version   Show the version
-    help      Print this message or the help of the given subcommand(s)
+    up          Start the project, or the named services and what they depend on
+    down        Stop and remove the project's containers and networks
+    stop        Stop containers and keep them
+    start       Start containers that are there
+    restart     Restart containers
+    run         Run a command in a container of its own, with all that the service depends on
+    plan        Show what `up` would do, and why
+    ps          List containers
+    health      Run every health check once and show what it finds
+    logs        Show the logs of containers
+    events      Show what happens to containers as it happens
+    wait        Wait until services are ready, healthy or completed
+    history     List what was done to the project, or show one run in full
+    rollback    Go back to what ran before the last `up`
+    config      Show the project as it is understood
+    doctor      Look at everything that a start needs, and say what is wrong
+    bench       Compare a start one service after the other, in parallel, and with Docker Compose
+    pull        Pull images
+    build       Build images
+    schema      Print the JSON Schema of `x-orch`
+    completion  Print what a shell needs to complete commands of `docker-orch`
+    version     Show the version
+    help        Print this message or the help of the given subcommand(s)
     ");
 }
