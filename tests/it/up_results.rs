@@ -126,7 +126,7 @@ fn a_job_that_is_killed_leaves_what_was_known() {
     assert_eq!((&summary["outcome"], &summary["exit_code"]), (&"interrupted".into(), &Value::Null));
     assert!(read(&stack, "out/junit.xml").ends_with("</testsuites>\n"));
     assert!(
-        files(&stack, "out").iter().all(|name| !name.starts_with(".")),
+        files(&stack, "out").iter().all(|name| !name.starts_with('.')),
         "a report that was not put in place"
     );
     // And from its record, as long as the machine has it.

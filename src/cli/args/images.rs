@@ -6,6 +6,14 @@ use super::LateProjectFlags;
 
 /// `pull`.
 #[derive(Debug, Clone, Default, Args)]
+#[command(after_help = "\
+As many at once as --parallel says. Ends with 3 when a registry refused, unless
+--ignore-pull-failures is given.
+
+Examples:
+  docker orch pull                   The images of all services
+  docker orch pull web               Only that of `web`
+  docker orch pull --policy missing  Only what the engine does not have")]
 #[expect(clippy::struct_excessive_bools, reason = "one switch is one flag")]
 pub struct PullArgs {
     /// Pull only the images of these
@@ -33,6 +41,13 @@ pub struct PullArgs {
 
 /// `build`.
 #[derive(Debug, Clone, Default, Args)]
+#[command(after_help = "\
+By the engine's own builder, concurrently; an image that another is built from
+comes first.
+
+Examples:
+  docker orch build             Every image that the file says how to build
+  docker orch build --pull web  That of `web`, from the newest base image")]
 #[expect(clippy::struct_excessive_bools, reason = "one switch is one flag")]
 pub struct BuildArgs {
     /// Build only the images of these

@@ -74,7 +74,7 @@ Ends with 1 when something critical is not healthy.
 
 Examples:
   docker orch health                  Every service, every stage
-  docker orch health --format json    The standard health report, for the project and each service")]
+  docker orch health --format json    The standard report, for the project and each service")]
 pub struct HealthArgs {
     /// Check only these
     #[arg(value_name = "SERVICE")]
@@ -153,8 +153,9 @@ pub struct EventsArgs {
 /// `wait`.
 #[derive(Debug, Clone, Default, Args)]
 #[command(after_help = "\
-Ends with 0 when all are as asked, with 1 when one of them cannot become so, with 4 when the time is over, and
-with `--for completed` as the first of them that failed did.
+Ends with 0 when all are as asked, with 1 when one of them cannot become so,
+with 4 when the time is over, and with `--for completed` as the first of them
+that failed did.
 
 Examples:
   docker orch wait                        Until everything is ready
@@ -277,9 +278,10 @@ pub enum ConfigFormat {
 /// `doctor`.
 #[derive(Debug, Clone, Default, Args)]
 #[command(after_help = "\
-Looks at the engine, its machine, its GPU runtimes, the plugins of the Docker CLI, the files and the images,
-and at what would be in the way of `up`: ports and names that others hold, missing files and devices. Nothing
-is changed. Ends with 1 when something is broken; warnings alone are no reason.
+Looks at the engine, its machine, its GPU runtimes, the plugins of the Docker
+CLI, the files and the images, and at what would be in the way of `up`: ports
+and names that others hold, missing files and devices. Nothing is changed. Ends
+with 1 when something is broken; warnings alone are no reason.
 
 Examples:
   docker orch doctor                Everything, a line for each check
@@ -345,6 +347,11 @@ pub struct ManArgs {
 
 /// `version`.
 #[derive(Debug, Clone, Default, Args)]
+#[command(after_help = "\
+Examples:
+  docker orch version                The name and the number
+  docker orch version --short        Only the number
+  docker orch version --format json  For programs")]
 pub struct VersionArgs {
     /// Print it this way
     #[arg(short = 'f', long, value_name = "FORMAT", value_enum, default_value = "pretty")]

@@ -23,7 +23,14 @@ Examples:
   docker orch up -d --on-failure keep    Leave a failed start as it is, to look at it
   docker orch up web --scale web=3       Start `web` three times, and what it depends on
   docker orch up --exit-code-from tests  Run until `tests` ends, and end as it did
-  docker orch up -d --events run.jsonl   Keep every event of the run in a file")]
+  docker orch up --exit-code-from tests --artifacts results
+                                         The same, and keep logs and reports
+  docker orch up -d --events run.jsonl   Keep every event of the run in a file
+
+Ends with 0 when everything is as asked, 1 when a service failed, 2 when the
+file or the command line is wrong, 3 when the engine refused, 4 when time was
+over, 130 when it was interrupted; with --exit-code-from and
+--abort-on-container-… as the container did.")]
 #[expect(clippy::struct_excessive_bools, reason = "one switch is one flag")]
 pub struct UpArgs {
     /// Start only these, and what they depend on
@@ -206,6 +213,14 @@ pub struct DownArgs {
 
 /// `stop`.
 #[derive(Debug, Clone, Default, Args)]
+#[command(after_help = "\
+Dependents stop before what they depend on. What is stopped is kept, with
+everything in it: `docker orch start` goes on with it.
+
+Examples:
+  docker orch stop           Everything
+  docker orch stop web       Only `web`
+  docker orch stop -t 60     Let each container take a minute to stop")]
 pub struct StopArgs {
     /// Stop only these
     #[arg(value_name = "SERVICE")]
@@ -220,6 +235,13 @@ pub struct StopArgs {
 
 /// `start`.
 #[derive(Debug, Clone, Default, Args)]
+#[command(after_help = "\
+What is there is started as it is, in order of dependencies, until it is ready.
+`docker orch up` also makes what is missing, and follows changes of the file.
+
+Examples:
+  docker orch start          Everything that was stopped
+  docker orch start web      Only `web`")]
 pub struct StartArgs {
     /// Start only these, and what they depend on
     #[arg(value_name = "SERVICE")]
@@ -237,6 +259,15 @@ pub struct StartArgs {
 
 /// `restart`.
 #[derive(Debug, Clone, Default, Args)]
+#[command(after_help = "\
+The same containers run again: changes of the file are not followed, `docker
+orch up` does that. Services that depend on a restarted one with
+`restart: true` are restarted with it.
+
+Examples:
+  docker orch restart              Everything, in order of dependencies
+  docker orch restart db           `db`, and who asked to be restarted with it
+  docker orch restart --no-deps db Only `db`")]
 pub struct RestartArgs {
     /// Restart only these, and what asks to be restarted with them
     #[arg(value_name = "SERVICE")]
