@@ -71,9 +71,9 @@ mod tests {
         let diagnostic = Diagnostic::error("unknown-attribute", "`imgae` is no attribute of a service")
             .at(Span { file, start: 20, end: 25 }, "")
             .help("did you mean `image`?");
-        let mut invocation = Invocation { cwd: "/home/ci/repo/deploy".into(), ..Invocation::default() };
+        let mut invocation = Invocation { cwd: "/builds/repo/deploy".into(), ..Invocation::default() };
         assert!(invocation.annotations(std::slice::from_ref(&diagnostic), &sources).is_empty());
-        for (name, value) in [("GITHUB_ACTIONS", "true"), ("GITHUB_WORKSPACE", "/home/ci/repo")] {
+        for (name, value) in [("GITHUB_ACTIONS", "true"), ("GITHUB_WORKSPACE", "/builds/repo")] {
             invocation.env.insert(name.to_owned(), value.to_owned());
         }
         assert_eq!(
