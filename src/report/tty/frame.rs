@@ -125,9 +125,12 @@ fn groups(view: &RunView, now: Elapsed) -> Vec<Row> {
         if members.is_empty() {
             continue;
         }
-        let folded = is_folded(wave, &members);
+        let (word, arrived) = goal(view);
+        let arrived = members.iter().filter(|r| arrived(r.state)).count();
+        let is_over = word != "ready" && arrived == members.len();
+        let folded = is_over || is_folded(wave, &members);
         let weight = if folded || wave.status == WaveStatus::Closed { 1 } else { 3 };
-        rows.push(Row { weight, state: None, line: rows::wave(wave, &members, now) });
+        rows.push(Row { weight, state: None, line: rows::wave(wave, (word, arrived, members.len()), now) });
         if !folded {
             rows.extend(members.iter().map(|replica| replica_row(replica, &columns, now)));
         }
@@ -204,6 +207,18 @@ fn missing<'a>(rows: impl Iterator<Item = &'a Row>) -> String {
     format!("{lines} more{colon}{}", words.join(", "))
 }
 
+/// Where the run is going with every container, in a word and as a question.
+fn goal(view: &RunView) -> (&'static str, fn(ServiceState) -> bool) {
+    let is_stopped =
+        |state| matches!(state, ServiceState::Stopped | ServiceState::Removed | ServiceState::Skipped);
+    match (view.command.as_str(), view.cancelled) {
+        ("down", _) => ("removed", |state| state == ServiceState::Removed),
+        ("stop", _) => ("stopped", is_stopped),
+        (_, Some(_)) if view.unwinding.is_none() => ("stopped", is_stopped),
+        _ => ("ready", is_up),
+    }
+}
+
 fn header(view: &RunView, now: Elapsed, expected: Option<&Expected>) -> StyledLine {
     if let Some(waiting) = &view.waiting {
         let line = StyledLine::default().with(rows::blue(), format!("{} ", rows::spinner(now))).text(waiting);
@@ -216,16 +231,12 @@ fn header(view: &RunView, now: Elapsed, expected: Option<&Expected>) -> StyledLi
         (None, None) => view.command.clone(),
     };
     let total = view.replicas.len();
-    // Where the run is going with every container.
-    let (word, arrived): (_, fn(ServiceState) -> bool) = match view.command.as_str() {
-        "down" => ("removed", |state| state == ServiceState::Removed),
-        "stop" => ("stopped", |state| matches!(state, ServiceState::Stopped | ServiceState::Removed)),
-        _ => ("ready", is_up),
-    };
+    let (word, arrived) = goal(view);
     let mut line = StyledLine::default()
         .with(Style::new().bold(), format!("{doing} {}", view.project))
         .text(format!("  {}/{total} {}", view.replicas.iter().filter(|r| arrived(r.state)).count(), word));
-    if let Some((at, wave)) = view.waves.iter().enumerate().rfind(|(_, w)| w.status == WaveStatus::Open) {
+    let open = view.waves.iter().enumerate().rfind(|(_, w)| w.status == WaveStatus::Open);
+    if let Some((at, wave)) = open.filter(|_| word == "ready") {
         line = line.text(format!("  wave {} ({}/{})", wave.name, at + 1, view.waves.len()));
     }
     if let Some(window) = view.open_window() {
@@ -243,7 +254,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        event::{BreakerState, EventKind, RunStarted, ServiceInfo, StageStatus},
+        event::{BreakerState, CancelReason, EventKind, RunStarted, ServiceInfo, StageStatus},
         project::Replica,
         report::{
             PastRun,
@@ -409,6 +420,24 @@ mod tests {
          · edge  2 containers
            · web-1    pending          
            ✘ ui-1     failed             no such image
+        ");
+    }
+
+    #[test]
+    fn a_run_that_is_stopped_counts_what_has_stopped() {
+        let mut kinds = in_waves();
+        kinds.push((5_000, EventKind::CancelRequested { reason: CancelReason::Interrupt }));
+        kinds.push((5_010, service("api", ServiceState::Stopping, "")));
+        for name in ["auth", "web", "ui"] {
+            kinds.push((5_020, service(name, ServiceState::Stopped, "")));
+        }
+        assert_snapshot!(text(&view_of(kinds), 5_200, 80, 24), @"
+        stopping shop  3/6 stopped  5.2s
+         ⠦ base  0/2 stopped
+         ⠦ core  1/2 stopped
+           ⠦ api-1    stopping     0.2s
+           - auth-1   stopped          
+         - edge  2/2 stopped
         ");
     }
 

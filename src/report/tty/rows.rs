@@ -51,27 +51,29 @@ pub(super) fn image(image: &str, progress: &ImageView, now: Elapsed) -> Option<S
     Some(line.with(dim(), format!("  {}", human_duration(now.since(progress.since)))))
 }
 
-/// A wave: its name, how much of it is ready, and how long that took or takes.
-pub(super) fn wave(wave: &WaveView, members: &[&ReplicaView], now: Elapsed) -> StyledLine {
-    let ready = members.iter().filter(|r| is_up(r.state)).count();
+/// A wave: its name, how many of its containers are where the run is going with them, and how long that took or takes.
+pub(super) fn wave(wave: &WaveView, (word, arrived, of): (&str, usize, usize), now: Elapsed) -> StyledLine {
+    let comes_up = word == "ready";
     let (symbol, style) = match &wave.status {
+        _ if !comes_up && arrived == of => ('-', dim()),
+        _ if !comes_up => (spinner(now), blue()),
         WaveStatus::Closed => ('·', dim()),
         WaveStatus::Open => (spinner(now), blue()),
         WaveStatus::Ready => ('✔', coloured(AnsiColor::Green)),
         WaveStatus::Failed => ('✘', coloured(AnsiColor::Red)),
     };
-    let name = if wave.status == WaveStatus::Closed { dim() } else { Style::new().bold() };
+    let waits = comes_up && wave.status == WaveStatus::Closed;
+    let name = if waits { dim() } else { Style::new().bold() };
     let line = StyledLine::default().with(style, format!(" {symbol} ")).with(name, &wave.name);
-    let time = |from: Elapsed, to: Elapsed| format!("  {}", human_duration(to.since(from)));
-    match (&wave.status, wave.opened) {
-        (WaveStatus::Closed, _) | (_, None) => {
-            line.with(dim(), format!("  {}", count(members.len(), "container")))
-        }
-        (WaveStatus::Ready, Some(opened)) => {
-            line.text(format!("  {ready}/{} ready", members.len())).with(dim(), time(opened, wave.since))
-        }
-        (WaveStatus::Open | WaveStatus::Failed, Some(opened)) => {
-            line.text(format!("  {ready}/{} ready", members.len())).with(dim(), time(opened, now))
+    if waits {
+        return line.with(dim(), format!("  {}", count(of, "container")));
+    }
+    let line = line.text(format!("  {arrived}/{of} {word}"));
+    match wave.opened.filter(|_| comes_up) {
+        None => line,
+        Some(opened) => {
+            let until = if wave.status == WaveStatus::Ready { wave.since } else { now };
+            line.with(dim(), format!("  {}", human_duration(until.since(opened))))
         }
     }
 }
