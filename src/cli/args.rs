@@ -262,6 +262,8 @@ pub enum Command {
     Wait(WaitArgs),
     /// List what was done to the project, or show one run in full
     History(HistoryArgs),
+    /// Show a run as a chart: where the time went, and what would have to be faster
+    Timeline(TimelineArgs),
     /// Go back to what ran before the last `up`
     Rollback(RollbackArgs),
     /// Show the project as it is understood
@@ -302,6 +304,7 @@ impl Command {
             Self::Events(args) => before.with_late(&args.late),
             Self::Wait(args) => before.with_late(&args.late),
             Self::Rollback(args) => before.with_late(&args.late),
+            Self::Timeline(args) => before.with_late(&args.late),
             Self::History(args) => {
                 let late = before.with_late(&args.late);
                 match &args.command {
@@ -338,6 +341,7 @@ impl Command {
             Self::Events(_) => "events",
             Self::Wait(_) => "wait",
             Self::History(_) => "history",
+            Self::Timeline(_) => "timeline",
             Self::Rollback(_) => "rollback",
             Self::Config(_) => "config",
             Self::Doctor(_) => "doctor",

@@ -86,7 +86,8 @@ impl Drop for RawTerminal {
     }
 }
 
-fn size() -> Option<TerminalSize> {
+/// How large the terminal of standard output is.
+pub(super) fn size() -> Option<TerminalSize> {
     let size = tcgetwinsize(io::stdout()).ok()?;
     (size.ws_row > 0 && size.ws_col > 0).then_some(TerminalSize { rows: size.ws_row, columns: size.ws_col })
 }

@@ -118,6 +118,7 @@ async fn run(invocation: &Invocation, command: &Command) -> Result<Exit, CliErro
         Command::Build(args) => super::images::build(invocation, args).await,
         Command::Wait(args) => super::wait::run(invocation, args).await,
         Command::Rollback(args) => super::rollback::run(invocation, args).await,
+        Command::Timeline(args) => super::timeline::run(invocation, args),
         Command::History(args) => super::history::run(invocation, args),
         Command::Schema(_) => Ok(print(&format!("{:#}\n", crate::compose::extension::json_schema()))),
         Command::Completion(args) => Ok(super::completion::run(args.shell)),

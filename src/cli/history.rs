@@ -85,7 +85,7 @@ fn rows(pasts: &[(&KeptRun, &str, PastRun)], now: SystemTime) -> String {
             or_dash(past.view.command.clone()),
             past.outcome.words(),
             human_duration(past.took()),
-            or_dash(past.changes().words()),
+            or_dash(changes(past)),
         ];
         if several {
             row.push(past.engine.clone());
@@ -93,6 +93,20 @@ fn rows(pasts: &[(&KeptRun, &str, PastRun)], now: SystemTime) -> String {
         row
     };
     table(&headings, &pasts.iter().map(row).collect::<Vec<_>>())
+}
+
+/// What changed; of a run that failed, why.
+fn changes(past: &PastRun) -> String {
+    const LONGEST: usize = 60;
+    let failure = past.view.finished.iter().flat_map(|finished| &finished.failures).next();
+    let Some(failure) = failure else { return past.changes().words() };
+    let reason = failure.reason.lines().next().unwrap_or_default();
+    let words =
+        if failure.service.is_empty() { reason.to_owned() } else { format!("{}: {reason}", failure.service) };
+    match words.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &words[..end]),
+        None => words,
+    }
 }
 
 /// `5 minutes ago`; empty where the record does not say.

@@ -46,6 +46,7 @@ mod scope;
 mod session;
 mod settings;
 mod table;
+mod timeline;
 mod trace;
 mod up;
 mod variables;

@@ -114,6 +114,17 @@ impl Expected {
         forecast.unknown.is_empty().then(|| forecast.ready.since(now))
     }
 
+    /// The same, were a service ready as soon as it is started.
+    #[must_use]
+    pub fn with_instant(mut self, name: &str) -> Self {
+        if let Some(figures) = self.services.get_mut(name) {
+            let ready = figures.ready.map(|_| Duration::ZERO);
+            (figures.ready, figures.start) = (ready, ready);
+            figures.stages.clear();
+        }
+        self
+    }
+
     /// What is to be expected of a start of these services with these waves, in order. As many starts as may be are
     /// taken to go on at once. Services that wait for each other in a circle are left out. `now`: since the run's
     /// beginning; nothing that is still to come lies before it.

@@ -1,10 +1,15 @@
 //! When what happened to a container on its way to ready, and what each stretch of that way went to.
 
+use std::time::Duration;
+
 use super::{ReplicaView, RunView};
 use crate::{
     event::{ServiceState, StageStatus, Verb},
     time::Elapsed,
 };
+
+/// What lies between two stages is none of its own where it is shorter than this.
+const HAIR: Duration = Duration::from_millis(20);
 
 /// Moments on a container's way to ready; nothing after that is noted.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -98,7 +103,7 @@ pub struct Span {
 
 impl Span {
     /// How long it is.
-    pub fn took(&self) -> std::time::Duration {
+    pub fn took(&self) -> Duration {
         self.until.since(self.from)
     }
 }
@@ -177,14 +182,18 @@ pub fn spans(view: &RunView, replica: &ReplicaView, now: Elapsed) -> Vec<Span> {
     add(Part::Start, moments.tried, moments.up);
     let mut at = moments.up;
     for stage in &moments.stages {
-        if at < Some(stage.from) {
-            add(Part::Probe, at, Some(stage.from));
+        if let Some(before) = at.filter(|before| stage.from.since(*before) >= HAIR) {
+            add(Part::Probe, Some(before), Some(stage.from));
         }
-        add(Part::Stage(stage.name.clone()), Some(stage.from), stage.until);
+        add(
+            Part::Stage(stage.name.clone()),
+            at.filter(|at| stage.from.since(*at) < HAIR).or(Some(stage.from)),
+            stage.until,
+        );
         at = Some(stage.until.unwrap_or(end));
     }
-    if at < Some(end) {
-        add(Part::Probe, at, None);
+    if let Some(at) = at.filter(|at| moments.stages.is_empty() || end.since(*at) >= HAIR) {
+        add(Part::Probe, Some(at), None);
     }
     in_order(all)
 }

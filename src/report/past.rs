@@ -108,6 +108,23 @@ pub struct PastRun {
     pub steps: Vec<PastStep>,
     /// Where the time went, by container.
     pub timings: Vec<Timing>,
+    /// Of each check of a container the last probe before it was ready.
+    pub probes: Vec<PastProbe>,
+}
+
+/// A probe that was made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PastProbe {
+    /// Of which container.
+    pub replica: Replica,
+    /// The check's name.
+    pub check: String,
+    /// When it was over.
+    pub at: Elapsed,
+    /// It passed.
+    pub passed: bool,
+    /// How long it took.
+    pub took: Duration,
 }
 
 impl PastRun {
@@ -120,9 +137,11 @@ impl PastRun {
             outcome: Outcome::Interrupted,
             steps: Vec::new(),
             timings: Vec::new(),
+            probes: Vec::new(),
         };
         let mut stages: BTreeMap<&Replica, Vec<(String, Duration, StageStatus)>> = BTreeMap::new();
         let mut began: BTreeMap<(&Replica, &str), Elapsed> = BTreeMap::new();
+        let mut probes: BTreeMap<(&Replica, &str), PastProbe> = BTreeMap::new();
         let mut undoing = false;
         for event in events {
             past.view.apply(event);
@@ -144,13 +163,24 @@ impl PastRun {
                     let took = event.at.since(since);
                     stages.entry(replica).or_default().push((stage.clone(), took, *status));
                 }
+                EventKind::Probed { replica, check, passed, took, .. } if past.is_on_its_way(replica) => {
+                    let (at, passed, took) = (event.at, *passed, *took);
+                    let probe =
+                        PastProbe { replica: replica.clone(), check: check.clone(), at, passed, took };
+                    probes.insert((replica, check.as_str()), probe);
+                }
                 EventKind::CancelRequested { .. } | EventKind::Unwinding { .. } => undoing = true,
                 _ => {}
             }
         }
         past.outcome = past.how_it_ended(live);
+        past.probes = probes.into_values().collect();
         past.timings = past.timings_with(&stages);
         past
+    }
+
+    fn is_on_its_way(&self, replica: &Replica) -> bool {
+        self.view.replica(replica).is_some_and(|view| view.ready_at.is_none())
     }
 
     fn end_step(&mut self, action: &StepAction, result: Result<Duration, String>) {

@@ -107,6 +107,8 @@ fn a_failed_run_is_told_in_full_and_no_secret_is_in_its_folder() {
         {
             assert!(shown.contains(words), "{policy}: no `{words}` in:\n{shown}");
         }
+        let listed = stack.run("history").code(0).out;
+        assert!(listed.contains("web: exited with code 3"), "{policy}: why is not in:\n{listed}");
         let json = stack.run("history show --format json").code(0).out;
         let json: Value = serde_json::from_str(&json).expect("JSON");
         assert_eq!(json["failures"][0]["exit_code"], 3);

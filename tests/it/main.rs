@@ -31,6 +31,7 @@ mod run_one_off;
 mod scenarios;
 mod support;
 mod test_service;
+mod timeline;
 mod trace;
 mod up_attached;
 mod up_daemon;

@@ -5,7 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Subcommand};
 
 use super::{
-    Format, LateProjectFlags, OnFailureArg, StopTimeout, UpArgs, parse_duration, parse_stop_timeout,
+    ChartFormat, Format, LateProjectFlags, OnFailureArg, StopTimeout, UpArgs, parse_duration,
+    parse_stop_timeout,
 };
 
 /// `history`.
@@ -67,6 +68,37 @@ pub struct HistoryShowArgs {
     /// Write what came of each service to this file, as JSON
     #[arg(long, value_name = "FILE")]
     pub summary: Option<PathBuf>,
+    /// Which project.
+    #[command(flatten)]
+    pub late: LateProjectFlags,
+}
+
+/// `timeline`.
+#[derive(Debug, Clone, Default, Args)]
+#[command(after_help = "\
+One row for each container: getting its image, its creation, its start, each
+stage of its checks. Between bars it waited. The critical chain is what the
+time went along: only what is on it makes the whole faster.
+
+Examples:
+  docker orch timeline                    The last start
+  docker orch timeline --compare          The same, beside the start before it
+  docker orch timeline 20261122T01        A run by the beginning of its ID
+  docker orch timeline -o start.html      As a page to look at and to pass on
+  docker orch timeline --format json      For programs")]
+pub struct TimelineArgs {
+    /// Its ID, or a beginning that no other has [default: the last run that started something]
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Say what became slower or faster since this run; without RUN: since the last start before it
+    #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "")]
+    pub compare: Option<String>,
+    /// Print it this way [default: as the ending of FILE says, else table]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub format: Option<ChartFormat>,
+    /// Write it to this file
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
     /// Which project.
     #[command(flatten)]
     pub late: LateProjectFlags,

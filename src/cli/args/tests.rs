@@ -177,6 +177,7 @@ fn help_lists_every_command() {
     events      Show what happens to containers as it happens
     wait        Wait until services are ready, healthy or completed
     history     List what was done to the project, or show one run in full
+    timeline    Show a run as a chart: where the time went, and what would have to be faster
     rollback    Go back to what ran before the last `up`
     config      Show the project as it is understood
     doctor      Look at everything that a start needs, and say what is wrong

@@ -68,6 +68,20 @@ impl From<Format> for PlanFormat {
     }
 }
 
+/// `--format` of charts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum ChartFormat {
+    /// For a terminal
+    #[default]
+    Table,
+    /// A picture
+    Svg,
+    /// A page with the picture, the figures and what they mean
+    Html,
+    /// For programs
+    Json,
+}
+
 /// `--on-failure`, in the words of the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum OnFailureArg {
