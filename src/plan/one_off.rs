@@ -89,6 +89,7 @@ fn one_off(service: &Service, target: &OneOffTarget, changes: &OneOffChanges, na
     let mut one_off = service.clone();
     one_off.container_name = Some(name);
     one_off.scale = Some(1);
+    one_off.orch.load = None;
     one_off.restart = None;
     if let Some(deploy) = &mut one_off.deploy {
         deploy.restart_policy = None;

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     Blkio, Build, Bytes, CredentialSpec, Dependency, Deploy, Develop, DeviceMapping, DeviceRequest, EnvFile,
-    Extensions, FileReference, Float, Healthcheck, Hook, Logging, ModelReference, Port, Provider,
+    Extensions, FileReference, Float, Healthcheck, Hook, Load, Logging, ModelReference, Port, Provider,
     ServiceMount, ServiceNetwork, ServiceOrch, SignedDuration, Ulimit,
 };
 
@@ -221,8 +221,18 @@ pub struct Service {
 }
 
 impl Service {
-    /// How many containers the service wants: `scale`, else `deploy.replicas`, else 1.
+    /// How many containers `up` gives the service: what [`Self::replicas_in_compose`] says, but none where something else
+    /// loads it, and one at least where `up` does.
     pub fn replicas(&self) -> u32 {
+        match self.orch.load {
+            None => self.replicas_in_compose(),
+            Some(Load::Preload) => self.replicas_in_compose().max(1),
+            Some(Load::OnDemand | Load::Manual) => 0,
+        }
+    }
+
+    /// How many containers Compose gives the service: `scale`, else `deploy.replicas`, else 1.
+    pub fn replicas_in_compose(&self) -> u32 {
         self.scale.or_else(|| self.deploy.as_ref().and_then(|d| d.replicas)).unwrap_or(1)
     }
 }

@@ -477,3 +477,27 @@ fn flags_of_compose_that_are_left_out_say_why() {
     stack.run("up --attach wbe").code(2).says(&["no such service: wbe", "did you mean `web`?"]);
     stack.run("up --exit-code-from nobody").code(2).says(&["no such service: nobody"]);
 }
+
+/// What the first request or a hand loads is neither started nor stopped by `up`, and nobody waits for it.
+#[tokio::test(start_paused = true)]
+async fn what_is_loaded_on_demand_is_left_alone() {
+    let (sim, shelf) = (engine(), Shelf::default());
+    let app = "  app: {image: app, depends_on: {llm: {condition: service_started}}, x-orch: {depends_on: {tts: {}}}}\n";
+    let asleep = format!(
+        "services:\n{app}  llm: {{image: llm, scale: 0, x-orch: {{load: on_demand}}}}\n  \
+         tts: {{image: tts, scale: 0, x-orch: {{load: manual}}}}\n  \
+         small: {{image: small, scale: 0, x-orch: {{load: preload}}}}\n"
+    );
+    let ran = up(&sim, &shelf, &asleep).await;
+    assert_eq!(ran.ended.finished.verdict, Verdict::Succeeded);
+    let names = |sim: &SimEngine| ids(sim).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!(names(&sim), ["p-app-1", "p-small-1"]);
+    // Somebody has loaded it meanwhile.
+    let awake =
+        format!("services:\n{app}  llm: {{image: llm}}\n  tts: {{image: tts}}\n  small: {{image: small}}\n");
+    up(&sim, &shelf, &awake).await;
+    let before = ids(&sim);
+    assert_eq!(before.len(), 4);
+    let ran = up(&sim, &shelf, &asleep).await;
+    assert_eq!((ran.ended.finished.verdict, ids(&sim)), (Verdict::Succeeded, before));
+}

@@ -1,10 +1,15 @@
 //! Every key of the language, once.
 
-use super::shape::{Key, Shape};
+use super::{
+    demand_keys::{COLD, GPU, IDLE, KEEPS, LOADS, ON_DEMAND, ROUTE, ROUTER, VRAM},
+    shape::{Key, Shape},
+};
 
 const COUNT: Shape = Shape::Whole(0, u32::MAX as i64);
-const FROM_ONE: Shape = Shape::Whole(1, u32::MAX as i64);
-const PORT: Shape = Shape::Whole(1, 65_535);
+/// A number that is not 0.
+pub(super) const FROM_ONE: Shape = Shape::Whole(1, u32::MAX as i64);
+/// A port.
+pub(super) const PORT: Shape = Shape::Whole(1, 65_535);
 const NAMES: Shape = Shape::List(&Shape::Text);
 const COMMAND: Shape = Shape::OneOf(&[NAMES, Shape::Text]);
 
@@ -14,6 +19,17 @@ pub(super) const PROJECT: Shape = Shape::Object(&[
     Key::new("startup", Shape::Object(STARTUP), "How the start is driven"),
     Key::new("on_failure", Shape::Word(ON_FAILURE), "What happens when something critical fails"),
     Key::new("rollback", Shape::Object(ROLLBACK), "What is watched after ready"),
+    Key::new(
+        "on_demand",
+        Shape::Object(ON_DEMAND),
+        "How services that are loaded on demand share what there is",
+    ),
+    Key::new("gpu", Shape::Object(GPU), "What may be taken of the machine's GPUs"),
+    Key::new(
+        "routers",
+        Shape::Map(&Shape::Object(ROUTER)),
+        "Addresses that stand for several services, by name",
+    ),
 ]);
 
 /// Words of `on_failure`, the default first.
@@ -102,8 +118,29 @@ pub(super) const SERVICE: Shape = Shape::Object(&[
     ),
     Key::new("depends_on", Shape::Map(&Shape::Object(DEPENDENCY)), "What Compose's depends_on cannot say"),
     Key::new("rerun", Shape::Word(&["always", "on_change"]), "always: a one-shot runs again on every up"),
-    Key::new("load", Shape::Word(&["on_demand", "preload"]), "Whether the first request starts it").later(),
-    Key::new("idle", Shape::Any, "When a service that is loaded on demand goes to sleep").later(),
+    Key::new(
+        "load",
+        Shape::Word(LOADS),
+        "What makes it start: the first request, `up` with its wave, or somebody by hand; default Compose's rules",
+    ),
+    Key::new("vram", VRAM, "GPU memory that it needs, in all or on each of its GPUs"),
+    Key::new(
+        "idle",
+        Shape::OneOf(&[Shape::Object(IDLE), Shape::Duration]),
+        "How long after the last byte of its last connection it is stopped",
+    ),
+    Key::new("routes", Shape::List(&Shape::Object(ROUTE)), "Ways to it; default its published ports"),
+    Key::new("cold", Shape::Object(COLD), "What becomes of requests while it is not ready"),
+    Key::new(
+        "keep",
+        Shape::Word(KEEPS),
+        "How hard it is to evict: always stays, prefer goes only where others are not enough, never goes first",
+    ),
+    Key::new(
+        "priority",
+        Shape::Whole(-1000, 1000),
+        "Higher: loaded before others, and not evicted for lower ones; default 0",
+    ),
     Key::new("job", Shape::Any, "Makes it a template for short-lived workers").later(),
 ]);
 
@@ -114,7 +151,7 @@ const START: &[Key] = &[
     Key::new("timeout", Shape::Duration, "From the first try until ready; default the startup timeout"),
 ];
 
-const RESOURCES: &[Key] = &[Key::new("vram", Shape::Size, "Free memory on the GPUs it may use").later()];
+const RESOURCES: &[Key] = &[Key::new("vram", VRAM, "The same as `vram` beside it: GPU memory that it needs")];
 
 const DEPENDENCY: &[Key] = &[
     Key::new("stage", Shape::Text, "A stage of that service, rather than its whole readiness"),

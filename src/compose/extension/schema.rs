@@ -37,6 +37,9 @@ fn of(shape: &Shape) -> Value {
         Shape::Duration => json!({"type": ["string", "integer"], "pattern": DURATION}),
         Shape::Size => json!({"type": ["string", "integer"], "pattern": SIZE}),
         Shape::Share => json!({"type": ["string", "integer"], "minimum": 1, "pattern": SHARE}),
+        Shape::Fraction => {
+            json!({"type": ["number", "string"], "exclusiveMinimum": 0, "maximum": 1, "pattern": r"^[0-9.]+$|\$\{"})
+        }
         Shape::Whole(least, most) => {
             json!({"type": ["integer", "string"], "minimum": least, "maximum": most, "pattern": r"^[0-9]+$|\$\{"})
         }

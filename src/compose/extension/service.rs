@@ -6,19 +6,16 @@ use indexmap::IndexMap;
 
 use super::{
     check::{self, Found, Reference, count, duration},
-    conflict,
+    conflict, demand,
     http::Scope,
     keys,
     shape::{self, Shape, boolean, text},
     wave,
 };
 use crate::{
-    compose::{
-        tree::{Entry, Node},
-        units,
-    },
+    compose::tree::{Entry, Node},
     diagnostic::{Diagnostic, Severity, did_you_mean},
-    project::{Bytes, OrchDependency, OrchDependencyOn, Project, Service, ServiceOrch, StartPolicy, Vram},
+    project::{OrchDependency, OrchDependencyOn, Project, Service, ServiceOrch, StartPolicy},
 };
 
 /// Reads every `x-orch` of a canonical tree into the project that was decoded from it.
@@ -48,6 +45,9 @@ pub(crate) fn apply(tree: &Node, project: &mut Project) -> Vec<Diagnostic> {
     let sound = top.is_none_or(|node| is_sound(node, &keys::PROJECT, "x-orch", &mut problems));
     if sound {
         let waves = wave::read(tree, top, project, &mut problems);
+        demand::project(top, &mut project.orch, &mut problems);
+        demand::check(tree, project, &mut problems);
+        demand::sleepers(project, &references, &mut problems);
         if problems.iter().all(|problem| problem.severity != Severity::Error) {
             problems.extend(conflict::find(tree, project, &waves, &references));
         }
@@ -78,18 +78,16 @@ fn service(node: &Node, scope: &Scope<'_>, found: &mut Found) -> ServiceOrch {
             depends_on.insert(name.to_owned(), on);
         }
     }
-    ServiceOrch {
+    let mut orch = ServiceOrch {
         critical: is_set("critical").and_then(boolean).unwrap_or(true),
         start: is_set("start").map(start).unwrap_or_default(),
-        vram: node
-            .at(&["resources", "vram"])
-            .and_then(|size| units::bytes(&text(size)).ok())
-            .map(|size| Vram::InAll(Bytes(size))),
         health_check: is_set("health_check").and_then(|node| check::health(node, scope, found)),
         depends_on,
         rerun_always: is_set("rerun").is_some_and(|word| text(word) == "always"),
         ..ServiceOrch::default()
-    }
+    };
+    demand::service(node, &mut orch, &mut found.problems);
+    orch
 }
 
 fn start(node: &Node) -> StartPolicy {

@@ -22,6 +22,8 @@ pub(super) enum Shape {
     Size,
     /// `all`, `any`, a number, or a percentage.
     Share,
+    /// A number above 0, and at most 1.
+    Fraction,
     /// A whole number in a range.
     Whole(i64, i64),
     /// One of a few words.
@@ -122,6 +124,11 @@ pub(super) fn check(node: &Node, shape: &Shape, path: &str, found: &mut Vec<Diag
                 wrong(found, why);
             }
         }
+        Shape::Fraction => {
+            if fraction(node).is_none() {
+                wrong(found, String::new());
+            }
+        }
         Shape::Text | Shape::Any => {}
     }
 }
@@ -160,7 +167,9 @@ fn fits(node: &Node, shape: &Shape) -> bool {
         Shape::Any => true,
         Shape::Bool => boolean(node).is_some(),
         Shape::Whole(..) => whole(node).is_some(),
-        Shape::Text | Shape::Duration | Shape::Size | Shape::Share | Shape::Word(_) => is_scalar,
+        Shape::Text | Shape::Duration | Shape::Size | Shape::Share | Shape::Fraction | Shape::Word(_) => {
+            is_scalar
+        }
         Shape::List(_) => node.as_sequence().is_some(),
         Shape::Map(_) | Shape::Object(_) => node.as_mapping().is_some(),
         Shape::OneOf(shapes) => shapes.iter().any(|shape| fits(node, shape)),
@@ -175,6 +184,7 @@ fn wanted(shape: &Shape) -> String {
         Shape::Duration => "a duration such as `1m30s`".to_owned(),
         Shape::Size => "a size such as `20GiB`".to_owned(),
         Shape::Share => "`all`, `any`, a number such as `2`, or a percentage such as `80%`".to_owned(),
+        Shape::Fraction => "a number above 0 and at most 1, such as `0.75`".to_owned(),
         Shape::Whole(least, most) if *most == i64::from(u32::MAX) => {
             format!("a whole number from {least} on")
         }
@@ -214,6 +224,11 @@ pub(super) fn whole(node: &Node) -> Option<i64> {
         Value::String(text) => text.parse().ok(),
         _ => None,
     }
+}
+
+/// A number above 0 and at most 1.
+pub(super) fn fraction(node: &Node) -> Option<f64> {
+    text(node).parse().ok().filter(|part| *part > 0.0 && *part <= 1.0)
 }
 
 /// Reads `all`, `any`, `2`, `75%`.

@@ -11,6 +11,7 @@ use crate::{
     },
 };
 
+mod demand;
 mod readiness;
 
 fn load(text: &str) -> (Project, Vec<Diagnostic>, SourceMap) {
@@ -222,12 +223,12 @@ fn a_services_own_settings_are_read() {
 fn what_is_not_acted_on_yet_is_said() {
     let (_, problems, _) = load(
         "x-orch: {rollback: {window: 5m, conditions: [{condition: error_rate > 10%}]}}
-services: {a: {image: x, x-orch: {load: on_demand, health_check: {tcp: 1}}}}
+services: {a: {image: x, x-orch: {job: {queue: q}, health_check: {tcp: 1}}}}
 ",
     );
     let said: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
     assert!(problems.iter().all(|problem| problem.severity == Severity::Warning));
-    assert_eq!(said, ["services.a.x-orch.load is not acted on yet"]);
+    assert_eq!(said, ["services.a.x-orch.job is not acted on yet"]);
 }
 
 #[test]
@@ -445,7 +446,12 @@ fn the_schema_knows_every_key_and_where_it_stands() {
     assert_eq!(at("/$defs/project/properties/on_failure/enum/0"), "rollback");
     assert_eq!(at("/$defs/project/additionalProperties"), false);
     assert_eq!(at("/properties/services/additionalProperties/properties/x-orch/$ref"), "#/$defs/service");
-    assert!(at("/$defs/service/properties/load/description").as_str().unwrap().contains("not acted on yet"));
+    assert!(
+        at("/$defs/service/properties/idle/anyOf/0/properties/sleep_after/description")
+            .as_str()
+            .unwrap()
+            .contains("not acted on yet")
+    );
     let health = "/$defs/service/properties/health_check/anyOf";
     let stage = format!("{health}/0/properties/stages/items/properties");
     assert!(

@@ -410,11 +410,11 @@ impl Builder<'_> {
         self.commit_removal(replica, which, after, cause);
     }
 
-    /// Services that want no container lose those they have.
+    /// Services that want no container lose those they have, but for those that something else loads.
     pub(super) fn scaled_to_nothing(&mut self) {
         let project = self.project;
         for (name, service) in &project.services {
-            if service.provider.is_none() && service.replicas() == 0 {
+            if service.provider.is_none() && service.replicas() == 0 && service.orch.load.is_none() {
                 let containers = self.current(name);
                 self.retire_all(name, &containers);
                 let left: Vec<Container> =
