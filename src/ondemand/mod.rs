@@ -22,11 +22,26 @@
 //!  blocked: it can never fit; every request is answered at once
 //! ```
 //!
-//! Entry points: `Machine::step(now, input) -> Vec<Effect>`, `Machine::next_deadline()`; to look: `status`, `devices`,
-//! `why`.
+//! Entry points: [`Machine::step`] and [`Machine::next_deadline`]; to look: [`Machine::status`], [`Machine::devices`] and
+//! [`Machine::why`].
 
 mod input;
+mod ledger;
+mod load;
+mod machine;
+mod request;
+mod room;
+mod service;
 mod spec;
+mod status;
+mod turn;
+mod victims;
+mod why;
 
 pub use input::*;
+pub use machine::Machine;
 pub use spec::*;
+pub use status::*;
+
+#[cfg(test)]
+mod tests;
