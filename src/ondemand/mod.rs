@@ -22,6 +22,13 @@
 //!  blocked: it can never fit; every request is answered at once
 //! ```
 //!
+//! Nobody starves: who has waited beyond their patience comes before all priorities, keeps later ones off the devices that
+//! they are to get, and may have those drained that are never idle. A drain is given up after twice the patience, so that
+//! an answer without end blocks nobody for long; patience then begins anew. Whoever waits has a deadline of their own.
+//!
+//! Locks are no state of their own: a device is locked while a service on it is loading, unloading or settling. So whatever
+//! goes wrong leaves none.
+//!
 //! Entry points: [`Machine::step`] and [`Machine::next_deadline`]; to look: [`Machine::status`], [`Machine::devices`] and
 //! [`Machine::why`].
 

@@ -177,6 +177,44 @@ fn fresh_worlds_keep_every_promise() {
     }
 }
 
+/// Services that are never idle, of which only one fits: each gets its turn within the patience, the drain, the unload and
+/// the load of all the others.
+#[test]
+fn nobody_starves_while_others_are_served() {
+    for seed in 0..12 {
+        let mut dice = Dice::new(seed);
+        let count = dice.range(2, 5);
+        let services = (0..u32::try_from(count).unwrap()).map(|number| {
+            let spec = ServiceSpec {
+                priority: dice.pick(&[0, 5, -5]),
+                keep: dice.pick(&[Keep::Normal, Keep::Never, Keep::Prefer]),
+                max_wait: Duration::from_hours(1),
+                queue: u32::MAX,
+                ..spec(&format!("s{number}"), 20)
+            };
+            let busy = Character { takes: 20 * GIB, bad: 0, loads: 2000, every: 400, answers: 3000, spec };
+            (ServiceId(number), busy)
+        });
+        let nature = Nature {
+            honest: true,
+            measures: true,
+            ends: 1_200_000,
+            gpus: GpuRules { settle: Duration::from_secs(2), ..GpuRules::default() },
+            services: services.collect(),
+            devices: [(gpu(0), 24 * GIB)].into(),
+        };
+        let mut world = World::new(nature, seed);
+        world.play();
+        let tally = &world.promises.tally;
+        assert_eq!(world.promises.broken, [""; 0], "world {seed}");
+        assert!(!tally.counts.keys().any(|what| what.starts_with("refused")), "world {seed}: {tally:?}");
+        // Patience, an answer, an unload, memory, a load; the first ones find an empty GPU.
+        let turn = Duration::from_secs(30 + 3 + 4 + 5 + 4);
+        let bound = turn * u32::try_from(count).unwrap();
+        assert!(tally.longest <= bound, "world {seed}: {:?}, at most {bound:?}", tally.longest);
+    }
+}
+
 #[test]
 fn the_same_world_goes_the_same_way_again() {
     for seed in 0..20 {
