@@ -146,6 +146,9 @@ pub enum EventKind {
         /// How long it took.
         #[serde(with = "seconds")]
         took: Duration,
+        /// The service or host that was asked, where that is not the container itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        dependency: Option<String>,
     },
     /// A pull or build goes on. Droppable.
     Progress {

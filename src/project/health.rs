@@ -178,6 +178,17 @@ impl ProbeSpec {
         }
     }
 
+    /// The service or host that it asks, where that is another service or something outside the project.
+    pub fn dependency(&self) -> Option<&str> {
+        match self {
+            _ if !self.is_elsewhere() => None,
+            Self::Http(http) => http.host.as_deref(),
+            Self::Tcp { host, .. } | Self::Grpc { host, .. } => host.as_deref(),
+            Self::Service { name, .. } => Some(name),
+            Self::Exec { .. } | Self::Log { .. } | Self::Container(_) => None,
+        }
+    }
+
     /// Whether it asks another service, or something outside the project.
     pub fn is_elsewhere(&self) -> bool {
         // A recognised command names the container's own loopback address.

@@ -129,7 +129,7 @@ impl<W: Write> Trace<W> {
                 self.step(*step, action, at, &json!({"error": error}))
             }
             EventKind::Service { replica, state, cause, .. } => self.enter(replica, *state, cause, at),
-            EventKind::Probed { replica, check, stage, passed, detail, took } => self.slice(&Slice {
+            EventKind::Probed { replica, check, stage, passed, detail, took, .. } => self.slice(&Slice {
                 group: Group::Probes,
                 name: format!("{replica} {check}"),
                 span: (at.saturating_sub(*took), at),
@@ -299,6 +299,7 @@ mod tests {
             passed: true,
             detail: "200 OK".to_owned(),
             took: ms(2),
+            dependency: None,
         };
         let (action, took) = (step(Verb::StartContainer), ms(80));
         for event in events(vec![

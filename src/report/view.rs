@@ -548,6 +548,7 @@ pub(super) mod tests {
             passed: false,
             detail: detail.into(),
             took: Duration::from_millis(3),
+            dependency: None,
         }
     }
 

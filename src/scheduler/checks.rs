@@ -115,7 +115,8 @@ impl Scheduler {
     }
 
     pub(super) fn ask_service(&self, name: &str, stage: Option<&str>) -> ProbeResult {
-        let passed = self.unit_of(name).is_some_and(|unit| {
+        // A plan for some services waits for no others: they were there before it.
+        let passed = self.unit_of(name).is_none_or(|unit| {
             let run = &self.units[unit.index()];
             stage.map_or_else(
                 || run.is_ready(),
@@ -142,12 +143,15 @@ impl Scheduler {
         let (check, stage) = (monitor.check(key.id).name.clone(), monitor.stage_of(key.id).to_owned());
         let counts =
             key.id.live && (result.status() != Status::Unhealthy || monitor.failures_count(now, key.id));
+        let dependency = monitor.check(key.id).probe.dependency().map(str::to_owned);
         let changes = monitor.probed(now, key.id, result);
-        if let Owner::Replica(id, place) = key.owner {
-            let replica = self.replica_name(id, place);
-            let (passed, detail, took) = (result.passed, result.detail.clone(), result.took);
-            self.announce(EventKind::Probed { replica, check, stage, passed, detail, took });
-        }
+        let replica = match key.owner {
+            Owner::Replica(id, place) => self.replica_name(id, place),
+            // It is asked once for all of them.
+            Owner::Outside(id, _) => self.replica_name(id, 0),
+        };
+        let (passed, detail, took) = (result.passed, result.detail.clone(), result.took);
+        self.announce(EventKind::Probed { replica, check, stage, passed, detail, took, dependency });
         self.changed(now, key.owner, changes);
         self.set_timer(key.owner);
         if let (true, Owner::Replica(unit, _)) = (counts, key.owner) {
