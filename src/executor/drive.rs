@@ -22,8 +22,8 @@ use crate::{
     event::{CancelReason, EventKind, ServiceState},
     health::{MonitorReport, Movement, ProbeResult},
     plan::{
-        Action, Cause, ContainerDetail, ContainerRef, Done, Found, ImageInfo, Observed, Phase, Plan, Step,
-        StepId, Unit, UnitId, references,
+        Action, Cause, Container, ContainerDetail, ContainerRef, ContainerState, Done, Found, ImageInfo,
+        Observed, Phase, Plan, Step, StepId, Unit, UnitId, references,
     },
     project::{Mapping, ProbeSpec, Project, Replica},
     scheduler::{
@@ -333,7 +333,10 @@ impl Run {
             | ProbeSpec::Service { .. } => None,
         };
         let peers = host.map(|service| {
-            let ids = drive.scheduler.containers_of(&service);
+            let mut ids = drive.scheduler.containers_of(&service);
+            if ids.is_empty() {
+                ids = drive.running(&service);
+            }
             (service, ids)
         });
         let task = ProbeTask {
@@ -465,6 +468,13 @@ impl Drive {
             Some((unit.service.clone(), kept.or_else(made)?))
         };
         self.plan.units.iter().filter_map(of).collect()
+    }
+
+    /// IDs of containers of a service that is no part of the plan, and ran before it.
+    fn running(&self, service: &str) -> Vec<String> {
+        let of_it = |c: &&Container| c.service() == Some(service) && !c.is_oneoff();
+        let runs = self.observed.containers.iter().filter(|c| c.state == ContainerState::Running);
+        runs.filter(of_it).map(|c| c.id.clone()).collect()
     }
 
     /// First containers of the services that an action's own service names.
