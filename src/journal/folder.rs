@@ -49,7 +49,16 @@ impl RunFolder {
     pub fn discard_unused(&self) -> io::Result<()> {
         let events = read_events(&self.events())?.events;
         let is_trace = |event: &Event| !matches!(event.kind, EventKind::Waiting { .. });
-        if events.iter().any(is_trace) { Ok(()) } else { fs::remove_dir_all(&self.path) }
+        if events.iter().any(is_trace) { Ok(()) } else { self.discard() }
+    }
+
+    /// Removes it, with all that is in it.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be removed.
+    pub fn discard(&self) -> io::Result<()> {
+        fs::remove_dir_all(&self.path)
     }
 
     /// The file of events.

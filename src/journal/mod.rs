@@ -36,7 +36,7 @@ pub use interrupted::interrupted;
 pub use lock::ProjectLock;
 pub use mask::Mask;
 pub use masked::Masked;
-pub use reader::{ReadEvents, is_written, last_event, read_events};
+pub use reader::{ReadEvents, Tail, is_written, last_event, read_events};
 pub use retention::{KEPT_RUNS, retain};
 pub use runs::{KeptRun, runs, short_ids};
 pub use writer::Journal;

@@ -68,6 +68,38 @@ pub fn last_event(path: &Path) -> io::Result<Option<Event>> {
     Ok(None)
 }
 
+/// A file of events that is read as it grows.
+#[derive(Debug)]
+pub struct Tail {
+    file: fs::File,
+    /// The beginning of a line whose end is not there yet.
+    rest: Vec<u8>,
+}
+
+impl Tail {
+    /// From the first event on.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { file: fs::File::open(path)?, rest: Vec::new() })
+    }
+
+    /// What has been added. Lines that are no event that this version knows are left out.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn read(&mut self) -> io::Result<Vec<Event>> {
+        self.file.read_to_end(&mut self.rest)?;
+        let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') else { return Ok(Vec::new()) };
+        let after = self.rest.split_off(end + 1);
+        let lines = std::mem::replace(&mut self.rest, after);
+        Ok(lines.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+    }
+}
+
 /// Whether the process that writes a file of events lives. Where file systems know no locks, nobody can tell: no.
 pub fn is_written(path: &Path) -> bool {
     let Ok(file) = fs::File::open(path) else { return false };
@@ -97,6 +129,26 @@ mod tests {
         assert_eq!(seq(&line(2, &"b".repeat(9000))), Some(2));
         for torn in ["", "{", "{\n", line(0, "a").trim_end()] {
             assert_eq!(seq(torn), None, "{torn}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_grows_is_read_event_by_event() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events.jsonl");
+        let line = "{\"seq\":0,\"at\":0.0,\"event\":\"warning\",\"message\":\"a\"}\n";
+        let append = |text: &str| {
+            let mut file = fs::File::options().append(true).create(true).open(&path).unwrap();
+            io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+        };
+        append("");
+        let mut tail = Tail::open(&path).unwrap();
+        let (begin, end) = line.split_at(20);
+        for (text, events) in
+            [("", 0), (line, 1), (begin, 0), (end, 1), ("nonsense\n", 0), (&line.repeat(2), 2)]
+        {
+            append(text);
+            assert_eq!(tail.read().unwrap().len(), events, "{text}");
         }
     }
 

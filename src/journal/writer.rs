@@ -27,8 +27,8 @@ impl Journal {
     pub fn create(folder: &RunFolder) -> io::Result<Self> {
         let path = folder.events();
         let file = open_private_file(&path)?;
-        // So that others can tell a run that goes on from one that was killed.
-        if let Err(error) = file.try_lock() {
+        // So that others can tell a run that goes on from one that was killed. Who tries that just now has it for a moment.
+        if let Err(error) = file.lock() {
             tracing::debug!("{}: {error}", path.display());
         }
         Ok(Self { file, path: path.display().to_string(), broken: false })

@@ -2,13 +2,14 @@
 //!
 //! *Owns* the snapshot of the engine ([`Observed`]), config hashes, what containers were made from
 //! ([`Fingerprints`]), the [`Plan`] and every way to make one: [`up()`], [`supply()`], [`down()`], [`stop`],
-//! [`start`], [`restart`], [`kill`], and [`unwind()`], which undoes what another plan has done.
-//! How long one should take is told by a [`Forecast`].
+//! [`start`], [`restart`], [`kill`], [`adopt()`], which changes nothing, and [`unwind()`], which undoes what another plan has
+//! done. How long one should take is told by a [`Forecast`].
 //! What stands in a plan's way before it begins is found by [`preflight()`] from its [`Surroundings`].
 //! Plans are values: they can be printed, compared, and executed by anything that has an engine.
 //!
 //! *Must not know* async code, bollard, progress.
 
+mod adopt;
 mod down;
 mod draw;
 mod fingerprint;
@@ -27,6 +28,7 @@ mod unit;
 mod unwind;
 mod up;
 
+pub use adopt::adopt;
 pub use down::*;
 pub use draw::{plan_dot, plan_mermaid};
 pub use fingerprint::*;

@@ -6,6 +6,7 @@ mod replace;
 mod resources;
 mod update;
 
+pub(super) use converge::found;
 pub(super) use diverge::namespaces;
 pub use diverge::{references, resolve_references};
 pub(super) use replace::reconnection;

@@ -16,6 +16,7 @@ mod preflight;
 mod settle;
 mod stream;
 mod up;
+mod watch;
 
 pub use begin::{Ended, RunError, RunLabel, planned, scope};
 pub use end::{Ending, end};
@@ -25,3 +26,4 @@ pub use look::look;
 pub use one_off::{Attention, Gesture, OneOffEnd, Streams, Terminal, one_off};
 pub use preflight::{Intended, preflight};
 pub use up::{AbortOn, Ask, UpRequest, up};
+pub use watch::watch;

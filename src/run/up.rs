@@ -105,11 +105,11 @@ pub(super) struct DrivenStart {
     pub(super) plan: Arc<Plan>,
     pub(super) driven: Driven,
     /// What tools did before it.
-    supplied: Option<(Arc<Plan>, Done)>,
+    pub(super) supplied: Option<(Arc<Plan>, Done)>,
     /// Something of the project ran before.
-    ran_before: bool,
+    pub(super) ran_before: bool,
     /// The project had containers before, or may have had something else.
-    was_there: bool,
+    pub(super) was_there: bool,
 }
 
 /// Converges and starts, and watches where that is asked for.

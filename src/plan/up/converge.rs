@@ -512,7 +512,7 @@ impl Builder<'_> {
 }
 
 /// What is known of a container that stays.
-fn found(lineup: &Lineup<'_>, service: &Service, container: &Container) -> Found {
+pub(in crate::plan) fn found(lineup: &Lineup<'_>, service: &Service, container: &Container) -> Found {
     let done = container.state == ContainerState::Exited
         && container.exit_code == Some(0)
         && lineup.is_oneshot(service)
