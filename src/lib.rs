@@ -17,7 +17,7 @@
 //!        │        └──── what came of it ◄────┘ engine · probe · tool                   │
 //!        └───────────────────────────────────┼─────────────────────────────────────────┘
 //!                                            ▼
-//!                   Event{seq, at, kind} ──► journal · report (live, plain, JSON) · `--events`
+//!                   Event{seq, at, kind} ──► journal · report (live, plain, JSON) · `--events` · serve
 //! ```
 //!
 //! A command is a sequence of plans. `up` is one; when it fails, what undoes it is another ([`plan::unwind`]), or
@@ -42,8 +42,10 @@
 //! | [`tool`] | programs that speak for services and models | which program provides a service? |
 //! | [`executor`] | the loop, its tasks, signals | what happens at Ctrl+C? |
 //! | [`run`] | one command from observation to outcome | what follows from a failure? |
+//! | [`metrics`] | figures of a project, for Prometheus | what is counted? |
 //! | [`journal`] | what is kept of runs | where are the logs of a removed container? |
 //! | [`report`] | what a run looks like | what is printed? |
+//! | [`serve`] | what is seen from outside: page, HTTP API, metrics | who may read what? what does the page show? |
 //! | [`cli`] | arguments, environment, exit codes, printing | what does `up --x` mean? |
 //!
 //! # What holds everywhere
@@ -90,6 +92,7 @@ pub mod executor;
 pub mod health;
 pub mod journal;
 pub mod machine;
+pub mod metrics;
 pub mod ondemand;
 pub mod plan;
 pub mod probe;
@@ -97,5 +100,6 @@ pub mod project;
 pub mod report;
 pub mod run;
 pub mod scheduler;
+pub mod serve;
 pub mod time;
 pub mod tool;

@@ -47,7 +47,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("journal", &["event", "scheduler", "plan", "time"]),
     ("report", &["project", "plan", "health", "event", "time"]),
-    ("metrics", &["event", "time"]),
+    ("metrics", &["project", "event", "time"]),
+    // it reads from the record, and logs from the engine
+    ("serve", &["project", "plan", "event", "engine", "journal", "report", "metrics", "time"]),
 ];
 
 /// Folders without async code, files, environment, clocks.
@@ -58,7 +60,8 @@ const PURE: [&str; 9] =
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("bollard", &["engine/docker"]),
     ("clap", &["cli"]),
-    ("tokio", &["engine", "executor", "run", "probe", "machine", "tool", "journal", "metrics", "cli"]),
+    ("tokio", &["engine", "executor", "run", "probe", "machine", "tool", "journal", "serve", "cli"]),
+    ("axum", &["serve"]),
     // netns opens /proc/PID/ns/net: there is no other way into a container's network
     // tool looks for programs
     // machine reads /proc

@@ -10,6 +10,7 @@ mod lifecycle;
 mod record;
 mod results;
 mod run;
+mod serve;
 mod values;
 
 pub use bench::*;
@@ -19,6 +20,7 @@ pub use lifecycle::*;
 pub use record::*;
 pub use results::*;
 pub use run::*;
+pub use serve::*;
 pub use values::*;
 
 use std::{path::PathBuf, time::Duration};
@@ -266,6 +268,8 @@ pub enum Command {
     Timeline(TimelineArgs),
     /// Go back to what ran before the last `up`
     Rollback(RollbackArgs),
+    /// Stay, keep watch over what runs, and show it: a page, an HTTP API, metrics
+    Serve(ServeArgs),
     /// Show the project as it is understood
     #[command(alias = "convert")]
     Config(ConfigArgs),
@@ -305,6 +309,7 @@ impl Command {
             Self::Wait(args) => before.with_late(&args.late),
             Self::Rollback(args) => before.with_late(&args.late),
             Self::Timeline(args) => before.with_late(&args.late),
+            Self::Serve(args) => before.with_late(&args.late),
             Self::History(args) => {
                 let late = before.with_late(&args.late);
                 match &args.command {
@@ -343,6 +348,7 @@ impl Command {
             Self::History(_) => "history",
             Self::Timeline(_) => "timeline",
             Self::Rollback(_) => "rollback",
+            Self::Serve(_) => "serve",
             Self::Config(_) => "config",
             Self::Doctor(_) => "doctor",
             Self::Bench(_) => "bench",

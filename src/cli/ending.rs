@@ -115,7 +115,7 @@ fn forget(invocation: &Invocation, project: &Project, engine: &str) {
 }
 
 /// A project as its containers tell it, for when its files are not at hand.
-async fn from_labels(name: &str, engine: &dyn crate::engine::Engine) -> Result<Project, CliError> {
+pub(super) async fn from_labels(name: &str, engine: &dyn crate::engine::Engine) -> Result<Project, CliError> {
     let mut project = Project { name: name.to_owned(), ..Project::default() };
     let observed = engine.observe(&scope(&project)).await;
     let observed = observed.map_err(|error| CliError::engine("failed to list containers", &error))?;

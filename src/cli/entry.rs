@@ -75,6 +75,10 @@ fn dispatch(root: Root) -> Result<Exit, CliError> {
         .build()
         .map_err(|e| CliError::failed("failed to get what this machine runs programs with").caused_by(&e))?;
     let result = runtime.block_on(run(&invocation, &command));
+    #[cfg(feature = "otel")]
+    if let Some(exporter) = &invocation.exporter {
+        runtime.block_on(exporter.finish());
+    }
     // A read of standard input or a resolver may still hang on a blocking thread: nobody waits for it.
     runtime.shutdown_background();
     if let Some(tracer) = tracer {
@@ -95,6 +99,7 @@ async fn run(invocation: &Invocation, command: &Command) -> Result<Exit, CliErro
         | Command::Start(_)
         | Command::Restart(_)
         | Command::Run(_)
+        | Command::Serve(_)
         | Command::Bench(_)
             if invocation.project.dry_run =>
         {
@@ -119,6 +124,7 @@ async fn run(invocation: &Invocation, command: &Command) -> Result<Exit, CliErro
         Command::Wait(args) => super::wait::run(invocation, args).await,
         Command::Rollback(args) => super::rollback::run(invocation, args).await,
         Command::Timeline(args) => super::timeline::run(invocation, args),
+        Command::Serve(args) => super::serve::run(invocation, args).await,
         Command::History(args) => super::history::run(invocation, args),
         Command::Schema(_) => Ok(print(&format!("{:#}\n", crate::compose::extension::json_schema()))),
         Command::Completion(args) => Ok(super::completion::run(args.shell)),

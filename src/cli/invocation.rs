@@ -28,6 +28,9 @@ pub struct Invocation {
     pub terminals: Terminals,
     /// Where it is noted what takes time.
     pub(super) tracer: Option<Tracer>,
+    /// Where OpenTelemetry is told of runs.
+    #[cfg(feature = "otel")]
+    pub(super) exporter: Option<super::otlp::Exporter>,
 }
 
 /// Which of the standard streams are terminals.
@@ -52,13 +55,16 @@ impl Invocation {
             Some(command) => command.project_flags(root.project.clone()),
             None => root.project.clone(),
         };
+        let env: BTreeMap<String, String> = std::env::vars_os()
+            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
         Ok(Self {
+            #[cfg(feature = "otel")]
+            exporter: super::otlp::Exporter::of(&env),
             docker: root.docker.clone(),
             project,
             display: root.display,
-            env: std::env::vars_os()
-                .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
-                .collect(),
+            env,
             cwd: std::env::current_dir()?,
             terminals: Terminals {
                 stdin: io::stdin().is_terminal(),

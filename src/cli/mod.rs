@@ -35,6 +35,8 @@ mod lock;
 mod logs;
 mod man;
 mod mask;
+#[cfg(feature = "otel")]
+mod otlp;
 mod plan;
 mod plugin;
 mod ps;
@@ -43,6 +45,8 @@ mod results;
 mod rollback;
 mod run;
 mod scope;
+mod serve;
+mod serving;
 mod session;
 mod settings;
 mod table;

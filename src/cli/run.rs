@@ -22,7 +22,6 @@ use crate::{
     engine::{EngineError, docker::unsupported},
     plan::{OneOff, OneOffChanges, OneOffPorts, OneOffTarget, UpOptions},
     project::{Mapping, Project},
-    report::LogStyle,
     run::{AbortOn, Attention, Ended, OneOffEnd, RunError, UpRequest, one_off},
 };
 
@@ -67,7 +66,7 @@ async fn attempt(
     let engine = invocation.connect().await?;
     up::refuse(&project, engine.info())?;
     let warnings = unsupported(&project, engine.info());
-    let shown = Shown { logs: LogStyle::default(), events: args.events.as_deref(), recorder };
+    let shown = Shown { events: args.events.as_deref(), recorder, ..Shown::default() };
     let on_failure = project.orch.on_failure;
     let known = fingerprints(&invocation, &project, &engine.info().host);
     let project = Arc::new(project);

@@ -12,7 +12,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use futures::{StreamExt as _, stream};
+use futures::{
+    StreamExt as _,
+    stream::{self, BoxStream},
+};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -28,7 +31,7 @@ use crate::{
     diagnostic::SourceMap,
     engine::Engine,
     event::{Aftermath, Sink, Verdict},
-    executor::{Run, Signals},
+    executor::{CancelRequest, Run, Signals},
     journal::{
         Applied, Bundle, Journal, KEPT_RUNS, Mask, Masked, RunFolder, SavedContainer, is_first, read_events,
         retain, rfc3339, run_id, state_dir,
@@ -42,6 +45,7 @@ use crate::{
         Token, summary,
     },
     run::{Ended, Keep, KeptContainer, RunError, RunLabel},
+    serve::Feed,
 };
 
 /// What belongs to a run beside the run itself.
@@ -88,10 +92,30 @@ impl Session {
         engine: Arc<dyn Engine>,
         shown: &Shown<'_>,
     ) -> Result<(Run, Self), CliError> {
+        let passed_on = Arc::new(AtomicBool::new(false));
+        let requests = signals(invocation, Arc::clone(&passed_on))?;
+        let (run, session) = Self::begin_with(invocation, command, project, engine, shown, requests)?;
+        Ok((run, Self { passed_on, ..session }))
+    }
+
+    /// The same, ended by these requests alone.
+    ///
+    /// # Errors
+    ///
+    /// No thread can be had, or the file of events cannot be written.
+    pub(super) fn begin_with(
+        invocation: &Invocation,
+        command: &str,
+        project: Arc<Project>,
+        engine: Arc<dyn Engine>,
+        shown: &Shown<'_>,
+        requests: BoxStream<'static, CancelRequest>,
+    ) -> Result<(Run, Self), CliError> {
         let now = SystemTime::now();
         let label =
             RunLabel { id: run_id(now, std::process::id()), time: rfc3339(now), command: command.to_owned() };
-        let display = invocation.display();
+        let mut display = invocation.display();
+        display.progress = shown.progress.unwrap_or(display.progress);
         let foretells = display.progress == ProgressMode::Tty && command == "up";
         let expected = if foretells { expected_later(invocation, &project.name) } else { None };
         let actions = invocation.actions_token();
@@ -106,13 +130,11 @@ impl Session {
         let (reporter, thread) = Reporter::spawn(report, streams, shown.logs)
             .map_err(|e| CliError::failed("failed to start a thread for the display").caused_by(&e))?;
         let patience = lock::patience(invocation)?;
-        let passed_on = Arc::new(AtomicBool::new(false));
-        let signals = signals(invocation, Arc::clone(&passed_on))?;
         let prober = Arc::new(Prober::new(Arc::clone(&engine)));
         let (name, sources) = (project.name.clone(), Arc::clone(&project.sources));
         let mask = mask(&project);
         let lock = FileLock::new(invocation, &name, &engine.info().host, command);
-        let mut run = Run::new(project, engine, prober, signals);
+        let mut run = Run::new(project, engine, prober, requests);
         if let Some(lock) = lock {
             run.set_lock(Box::new(lock), patience);
         }
@@ -133,13 +155,17 @@ impl Session {
             run.add_sink(Box::new(Masked::new(records, mask)));
         }
         let artifacts = shown.recorder.and_then(|recorder| recorder.bundle(&mask));
+        #[cfg(feature = "otel")]
+        if let Some(exporter) = &invocation.exporter {
+            run.add_sink(Box::new(Masked::new(exporter.sink(now), mask.clone())));
+        }
         run.add_sink(Box::new(reporter.clone()));
         let (thread, again) = (Some(thread), invocation.again());
         let this = Self {
             label,
             reporter,
             thread,
-            passed_on,
+            passed_on: Arc::default(),
             folder,
             clearing,
             mask,
@@ -174,6 +200,20 @@ impl Session {
     /// Where everything of this run is kept.
     pub(super) fn folder(&self) -> Option<&Path> {
         self.folder.as_ref().map(RunFolder::path)
+    }
+
+    /// Shows the run to those who read a feed, too.
+    pub(super) fn show_to(&self, run: &mut Run, feed: &Feed) {
+        run.add_sink(Box::new(Masked::new(feed.begin(&self.label.id), self.mask.clone())));
+    }
+
+    /// Keeps no record of the run.
+    pub(super) fn forget(&self) {
+        if let Some(folder) = &self.folder
+            && let Err(error) = folder.discard()
+        {
+            tracing::debug!("{} cannot be removed: {error}", folder.path().display());
+        }
     }
 
     /// From now on signals are somebody else's: they do not end the run.
@@ -267,6 +307,8 @@ pub(super) struct Shown<'a> {
     pub(super) events: Option<&'a Path>,
     /// What it leaves for CI.
     pub(super) recorder: Option<&'a Recorder>,
+    /// Progress is shown this way; `None`: as flags and terminals say.
+    pub(super) progress: Option<ProgressMode>,
 }
 
 /// Columns and rows of the terminal on standard error; 80 by 24 where it has none.
@@ -281,7 +323,7 @@ fn terminal_size() -> (usize, usize) {
 fn signals(
     invocation: &Invocation,
     passed_on: Arc<AtomicBool>,
-) -> Result<futures::stream::BoxStream<'static, crate::executor::CancelRequest>, CliError> {
+) -> Result<BoxStream<'static, CancelRequest>, CliError> {
     let mut signals = Signals::listen(&invocation.signal_sources())
         .map_err(|e| CliError::failed("failed to listen to signals").caused_by(&e))?;
     let (sender, receiver) = mpsc::unbounded_channel();

@@ -17,6 +17,7 @@ use super::{
     fingerprints::fingerprints,
     follow::{Display, Follow},
     results::{Recorder, inspect_all},
+    serving::{Seen, Serving},
     session::{Session, Shown},
     settings,
 };
@@ -104,9 +105,14 @@ pub(super) async fn carry_out(
         prefix: !args.no_log_prefix,
         timestamps: args.timestamps,
     };
-    let shown = Shown { logs, events: args.events.as_deref(), recorder };
+    let shown = Shown { logs, events: args.events.as_deref(), recorder, ..Shown::default() };
+    let seen = Seen { project: &project, engine: &engine, restarts: None };
+    let serving = Serving::begin(invocation, &args.seen, seen).await?;
     let (mut run, session) =
         Session::begin(invocation, command, Arc::clone(&project), Arc::clone(&engine), &shown)?;
+    if let Some(serving) = &serving {
+        session.show_to(&mut run, &serving.feed);
+    }
     if let Some((known, ledger)) = fingerprints(invocation, &project, &engine.info().host) {
         run.set_fingerprints(known, Box::new(ledger));
     }

@@ -3,7 +3,8 @@
 //! *Owns* the picture of a run ([`RunView`]), its displays (live, plain, JSON, quiet), the final words, runs of
 //! the past, the critical chain of a run ([`Chain`]) and what earlier ones say of the next ([`Expected`]), a run as a
 //! chart ([`Chart`]), what CI reads (JUnit, GitHub Actions), container logs with their prefixes, the one thread that
-//! writes them ([`Reporter`]), and the file that shows where the time went ([`Trace`]). *Must not know* the engine or the
+//! writes them ([`Reporter`]), the file that shows where the time went ([`Trace`]), and with the feature `otel` what
+//! OpenTelemetry is told of a run. *Must not know* the engine or the
 //! executor, nor what is a terminal: it writes to a `Write` that it is given.
 
 mod actions;
@@ -14,6 +15,8 @@ mod json;
 mod junit;
 mod logs;
 mod moments;
+#[cfg(feature = "otel")]
+mod otlp;
 mod past;
 mod plain;
 mod quiet;
@@ -35,7 +38,10 @@ pub use json::{JsonLines, JsonReport};
 pub use junit::junit;
 pub use logs::{LogPrinter, LogRecord, LogStyle};
 pub use moments::{Moments, Part, Span, StageSpan, spans};
-pub use past::{Changes, Outcome, PastProbe, PastRun, PastStep, Timing};
+//! the past, the critical chain of a run ([`Chain`]) and what earlier ones say of the next ([`Expected`]), a run as a
+//! chart ([`Chart`]), what CI reads (JUnit, GitHub Actions), container logs with their prefixes, the one thread that
+//! writes them ([`Reporter`]), the file that shows where the time went ([`Trace`]), and with the feature `otel` what
+//! OpenTelemetry is told of a run. *Must not know* the engine or the
 pub use plain::PlainReport;
 pub use quiet::QuietReport;
 pub use reporter::{Report, Reporter, Streams};

@@ -19,6 +19,8 @@ mod hooks;
 mod inspect_old_api;
 mod inspect_parity;
 mod lock;
+#[cfg(feature = "otel")]
+mod otel;
 mod plan;
 mod preflight;
 mod probes;
@@ -29,6 +31,7 @@ mod restarted;
 mod rollback;
 mod run_one_off;
 mod scenarios;
+mod serve;
 mod support;
 mod test_service;
 mod timeline;

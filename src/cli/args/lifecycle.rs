@@ -5,8 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use clap::{ArgAction, Args};
 
 use super::{
-    LateProjectFlags, MaxParallel, ModeArg, OnFailureArg, ResultsFlags, Scale, StopTimeout, parse_duration,
-    parse_stop_timeout,
+    LateProjectFlags, MaxParallel, ModeArg, OnFailureArg, ResultsFlags, Scale, SeenFlags, StopTimeout,
+    parse_duration, parse_stop_timeout,
 };
 
 /// `up`.
@@ -142,6 +142,9 @@ pub struct UpArgs {
     /// Show the time of each log line
     #[arg(long, help_heading = "Attached")]
     pub timestamps: bool,
+    /// What is seen from outside.
+    #[command(flatten)]
+    pub seen: SeenFlags,
     /// Compose's flag; refused with a reason.
     #[arg(short = 'w', long, hide = true)]
     pub watch: bool,

@@ -179,6 +179,7 @@ fn help_lists_every_command() {
     history     List what was done to the project, or show one run in full
     timeline    Show a run as a chart: where the time went, and what would have to be faster
     rollback    Go back to what ran before the last `up`
+    serve       Stay, keep watch over what runs, and show it: a page, an HTTP API, metrics
     config      Show the project as it is understood
     doctor      Look at everything that a start needs, and say what is wrong
     bench       Compare a start one service after the other, in parallel, and with Docker Compose

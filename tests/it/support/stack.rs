@@ -392,13 +392,13 @@ impl Running {
         }
     }
 
-    /// Reads what it prints up to and with a line that has these words.
+    /// Reads what it prints up to and with a line that has these words: that line.
     #[track_caller]
-    pub(crate) fn until(&mut self, words: &str) {
+    pub(crate) fn until(&mut self, words: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.next(deadline) {
-                Ok(Some(line)) if line.contains(words) => return,
+                Ok(Some(line)) if line.contains(words) => return line.to_owned(),
                 Ok(Some(_)) => {}
                 Ok(None) => panic!("it ended without `{words}`:\n{}", self.text()),
                 Err(late) => panic!("no `{words}`: {late}:\n{}", self.text()),
