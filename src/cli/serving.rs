@@ -2,7 +2,6 @@
 
 use std::{fs, net::SocketAddr, sync::Arc};
 
-use axum::Router;
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
 
 use super::{CliError, Invocation, args::SeenFlags, entry::note, mask::mask, random::random};
@@ -10,7 +9,7 @@ use crate::{
     engine::Engine,
     journal::state_dir,
     project::Project,
-    serve::{Access, Feed, Restart, Site, Token, dashboard, figures, listen},
+    serve::{Access, Feed, Restart, Routes, Site, Token, dashboard, figures, listen},
 };
 
 /// The variable that gives the token.
@@ -73,8 +72,6 @@ impl Serving {
         Ok(Some(Self { feed, _listeners: listeners }))
     }
 }
-
-type Routes = fn(Arc<Site>, Access) -> Router;
 
 async fn bound(address: SocketAddr) -> Result<TcpListener, CliError> {
     TcpListener::bind(address).await.map_err(|error| {

@@ -18,4 +18,4 @@ mod stream;
 pub use access::{Access, Token};
 pub use feed::{Feed, FeedSink, Mode};
 pub use listen::listen;
-pub use routes::{Restart, Site, dashboard, figures};
+pub use routes::{Restart, Routes, Site, dashboard, figures};

@@ -123,6 +123,8 @@ mod tests {
             wave: Some("one".into()),
             critical: service == "db",
             stages: vec![],
+            depends_on: vec![],
+            image: String::new(),
         };
         let started = EventKind::RunStarted(RunStarted {
             format: 1,

@@ -124,6 +124,9 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
     ]
 }
 
+/// What is served of a site.
+pub type Routes = fn(Arc<Site>, Access) -> Router;
+
 /// The page and all of its API.
 pub fn dashboard(site: Arc<Site>, access: Access) -> Router {
     router(open_routes(), routes(), site, access)

@@ -28,6 +28,8 @@ fn started() -> EventKind {
         wave: (service == "db").then(|| "infrastructure".into()),
         critical,
         stages: vec![],
+        depends_on: vec![],
+        image: String::new(),
     };
     EventKind::RunStarted(RunStarted {
         format: 1,
