@@ -38,10 +38,9 @@ pub use json::{JsonLines, JsonReport};
 pub use junit::junit;
 pub use logs::{LogPrinter, LogRecord, LogStyle};
 pub use moments::{Moments, Part, Span, StageSpan, spans};
-//! the past, the critical chain of a run ([`Chain`]) and what earlier ones say of the next ([`Expected`]), a run as a
-//! chart ([`Chart`]), what CI reads (JUnit, GitHub Actions), container logs with their prefixes, the one thread that
-//! writes them ([`Reporter`]), the file that shows where the time went ([`Trace`]), and with the feature `otel` what
-//! OpenTelemetry is told of a run. *Must not know* the engine or the
+#[cfg(feature = "otel")]
+pub use otlp::{Resource, otlp_json, pairs_of, parent_of};
+pub use past::{Changes, Outcome, PastProbe, PastRun, PastStep, Timing};
 pub use plain::PlainReport;
 pub use quiet::QuietReport;
 pub use reporter::{Report, Reporter, Streams};

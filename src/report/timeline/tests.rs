@@ -33,6 +33,7 @@ fn past(cache: u64, verdict: Verdict) -> PastRun {
         passed: true,
         detail: "200 OK".into(),
         took: Duration::from_millis(900),
+        dependency: None,
     };
     let at = cache;
     let mut kinds = vec![
