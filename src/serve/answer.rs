@@ -47,7 +47,15 @@ pub(super) fn guarded(mut answer: Answer) -> Answer {
         (header::REFERRER_POLICY, "no-referrer"),
         (header::CACHE_CONTROL, "no-store"),
     ] {
-        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+        answer.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
+    answer
+}
+
+/// A page that brings its own style, and nothing else.
+pub(super) fn document(html: String) -> Answer {
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    let mut answer = answer(StatusCode::OK, "text/html; charset=utf-8", html);
+    answer.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     answer
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     journal::{KeptRun, read_events, runs},
-    report::{PastRun, StoryOptions, past_json, story_json},
+    report::{Chart, PastRun, StoryOptions, page, past_json, story_json},
 };
 
 /// The record of a project's runs. What is over does not change any more and is read once.
@@ -64,6 +64,14 @@ impl Past {
             lines.push(b'\n');
         }
         Ok(Some(lines))
+    }
+
+    /// One run as a chart; `None`: there is none of this ID, or it started nothing.
+    pub(super) fn timeline(&self, id: &str) -> io::Result<Option<String>> {
+        let Some(run) = self.find(id)? else { return Ok(None) };
+        let past = PastRun::of(&read_events(&run.events())?.events, run.is_live());
+        let chart = Chart::of(&past, id);
+        Ok((!chart.is_empty()).then(|| page(&chart, None)))
     }
 
     fn find(&self, id: &str) -> io::Result<Option<KeptRun>> {

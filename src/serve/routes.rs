@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::{
     Access, Feed,
-    answer::{Answer, answer, guarded, json_answer, problem},
+    answer::{Answer, answer, document, guarded, json_answer, problem},
     feed::cursor_of,
     logs::{self, Wanted},
     past::Past,
@@ -121,6 +121,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/api/v1/runs", get(runs)),
         ("/api/v1/runs/{id}", get(run)),
         ("/api/v1/runs/{id}/events", get(run_events)),
+        ("/api/v1/runs/{id}/timeline", get(run_timeline)),
     ]
 }
 
@@ -263,6 +264,10 @@ async fn run(State(site): State<Shared>, Path(id): Path<String>) -> Answer {
 async fn run_events(State(site): State<Shared>, Path(id): Path<String>) -> Answer {
     let lines = |lines: Vec<u8>| answer(StatusCode::OK, "application/x-ndjson", lines);
     read(site, move |past| past.events(&id), lines).await
+}
+
+async fn run_timeline(State(site): State<Shared>, Path(id): Path<String>) -> Answer {
+    read(site, move |past| past.timeline(&id), document).await
 }
 
 /// Reads from the record, on a thread where that may take a while.

@@ -181,6 +181,8 @@ fn serve_shows_what_others_do_and_keeps_watch_afterwards() {
     let up = runs["runs"][3]["run"].as_str().expect("an ID");
     let (status, lines) = served.get(&format!("/api/v1/runs/{up}/events"), "");
     assert!(status == 200 && lines.contains("run_finished"), "{lines}");
+    let (status, chart) = served.get(&format!("/api/v1/runs/{up}/timeline"), "");
+    assert!(status == 200 && chart.contains("<svg") && chart.contains("web"), "{chart}");
     assert_eq!(served.get("/api/v1/runs/..%2F..", "").0, 404);
 
     serve.signal("INT");

@@ -691,6 +691,10 @@ async function look(run) {
   byId("past").hidden = false;
   const words = `You look at a run of the past: docker orch ${run.command}, ${new Date(run.time).toLocaleString()}, ${run.outcome}.`;
   setText(byId("past-words"), words);
+  // A link carries no token: only this machine can follow it.
+  const link = byId("past-timeline");
+  link.href = `api/v1/runs/${encodeURIComponent(run.run)}/timeline`;
+  link.hidden = !["localhost", "127.0.0.1", "[::1]"].includes(location.hostname) || run.ready_at === null;
   paint();
   byId("past").scrollIntoView({ block: "nearest" });
   byId("past-close").focus();
