@@ -42,6 +42,8 @@
 //! | [`tool`] | programs that speak for services and models | which program provides a service? |
 //! | [`executor`] | the loop, its tasks, signals | what happens at Ctrl+C? |
 //! | [`run`] | one command from observation to outcome | what follows from a failure? |
+//! | [`proxy`] | requests on their way to services that may not be ready | what does a client get meanwhile? |
+//! | [`supervisor`] | loading and unloading for real; the addresses that are listened on | how is a model started at its first request? |
 //! | [`metrics`] | figures of a project, for Prometheus | what is counted? |
 //! | [`journal`] | what is kept of runs | where are the logs of a removed container? |
 //! | [`report`] | what a run looks like | what is printed? |
@@ -96,10 +98,13 @@ pub mod metrics;
 pub mod ondemand;
 pub mod plan;
 pub mod probe;
+
 pub mod project;
+pub mod proxy;
 pub mod report;
 pub mod run;
 pub mod scheduler;
 pub mod serve;
+pub mod supervisor;
 pub mod time;
 pub mod tool;

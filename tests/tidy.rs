@@ -22,6 +22,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("engine", &["project", "plan", "time"]),
     // the engine's answers are snapshot nouns of plan
     ("probe", &["project", "plan", "health", "engine", "time"]),
+    ("proxy", &["project", "ondemand"]),
     ("tool", &["project", "plan"]),
     // its answers are snapshot nouns of plan, too
     ("machine", &["plan"]),
@@ -48,6 +49,23 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("journal", &["event", "scheduler", "plan", "time"]),
     ("report", &["project", "plan", "health", "event", "time"]),
     ("metrics", &["project", "event", "time"]),
+    (
+        "supervisor",
+        &[
+            "diagnostic",
+            "project",
+            "plan",
+            "event",
+            "ondemand",
+            "engine",
+            "probe",
+            "machine",
+            "executor",
+            "run",
+            "proxy",
+            "time",
+        ],
+    ),
     // it reads from the record, and logs from the engine
     ("serve", &["project", "plan", "event", "engine", "journal", "report", "metrics", "time"]),
 ];
@@ -60,7 +78,22 @@ const PURE: [&str; 9] =
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("bollard", &["engine/docker"]),
     ("clap", &["cli"]),
-    ("tokio", &["engine", "executor", "run", "probe", "machine", "tool", "journal", "serve", "cli"]),
+    (
+        "tokio",
+        &[
+            "engine",
+            "executor",
+            "run",
+            "probe",
+            "machine",
+            "tool",
+            "journal",
+            "serve",
+            "proxy",
+            "supervisor",
+            "cli",
+        ],
+    ),
     ("axum", &["serve"]),
     // netns opens /proc/PID/ns/net: there is no other way into a container's network
     // tool looks for programs

@@ -7,6 +7,7 @@ mod bench;
 mod images;
 mod inspect;
 mod lifecycle;
+mod ondemand;
 mod record;
 mod results;
 mod run;
@@ -17,6 +18,7 @@ pub use bench::*;
 pub use images::*;
 pub use inspect::*;
 pub use lifecycle::*;
+pub use ondemand::*;
 pub use record::*;
 pub use results::*;
 pub use run::*;
@@ -270,6 +272,16 @@ pub enum Command {
     Rollback(RollbackArgs),
     /// Stay, keep watch over what runs, and show it: a page, an HTTP API, metrics
     Serve(ServeArgs),
+    /// Have services loaded by the `serve` that stays, and wait until they are ready
+    Load(LoadArgs),
+    /// Have services unloaded
+    Unload(UnloadArgs),
+    /// Keep services loaded, whoever else needs room
+    Pin(PinArgs),
+    /// Let pinned services go again when others need room
+    Unpin(PinArgs),
+    /// Show what services that are loaded on demand are doing, and why
+    Why(WhyArgs),
     /// Show the project as it is understood
     #[command(alias = "convert")]
     Config(ConfigArgs),
@@ -310,6 +322,10 @@ impl Command {
             Self::Rollback(args) => before.with_late(&args.late),
             Self::Timeline(args) => before.with_late(&args.late),
             Self::Serve(args) => before.with_late(&args.late),
+            Self::Load(args) => before.with_late(&args.late),
+            Self::Unload(args) => before.with_late(&args.late),
+            Self::Pin(args) | Self::Unpin(args) => before.with_late(&args.late),
+            Self::Why(args) => before.with_late(&args.late),
             Self::History(args) => {
                 let late = before.with_late(&args.late);
                 match &args.command {
@@ -349,6 +365,11 @@ impl Command {
             Self::Timeline(_) => "timeline",
             Self::Rollback(_) => "rollback",
             Self::Serve(_) => "serve",
+            Self::Load(_) => "load",
+            Self::Unload(_) => "unload",
+            Self::Pin(_) => "pin",
+            Self::Unpin(_) => "unpin",
+            Self::Why(_) => "why",
             Self::Config(_) => "config",
             Self::Doctor(_) => "doctor",
             Self::Bench(_) => "bench",

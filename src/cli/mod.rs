@@ -15,6 +15,7 @@ mod complete;
 mod completion;
 mod config;
 mod console;
+mod control;
 mod digests;
 mod doctor;
 mod ending;
@@ -35,6 +36,7 @@ mod lock;
 mod logs;
 mod man;
 mod mask;
+mod ondemand;
 #[cfg(feature = "otel")]
 mod otlp;
 mod plan;

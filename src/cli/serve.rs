@@ -32,6 +32,7 @@ use super::{
     ending,
     entry::note,
     mask::mask,
+    ondemand,
     scope::Subject,
     serving::{Seen, Serving},
     session::{Session, Shown},
@@ -82,8 +83,15 @@ pub(super) async fn run(invocation: &Invocation, args: &ServeArgs) -> Result<Exi
         restarting: None,
         said: None,
     };
+    let on_demand = ondemand::begin(invocation, &watchman.project, &watchman.engine).await?;
     let stays = pin!(watchman.stay(&mut signals));
-    stays.await;
+    match on_demand {
+        None => stays.await,
+        // Only the first of the two ever ends.
+        Some(on_demand) => {
+            futures::future::select(stays, pin!(on_demand.stay())).await;
+        }
+    }
     Ok(Exit::Fine)
 }
 

@@ -63,7 +63,7 @@ impl Machine {
             if let Some(trouble) = &mut run.trouble {
                 trouble.until = now;
             }
-            let words = format!("it was loaded in {}", go_duration(took));
+            let words = format!("it was loaded in {}", go_duration(in_millis(took)));
             self.is_ready(service, loading.share, words);
         }
     }
@@ -380,4 +380,9 @@ impl Machine {
 )]
 fn part(bytes: u64, fraction: f64) -> u64 {
     (bytes as f64 * fraction) as u64
+}
+
+/// To the millisecond: nobody reads more.
+fn in_millis(time: std::time::Duration) -> std::time::Duration {
+    std::time::Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }

@@ -19,11 +19,13 @@ mod hooks;
 mod inspect_old_api;
 mod inspect_parity;
 mod lock;
+mod ondemand;
 #[cfg(feature = "otel")]
 mod otel;
 mod plan;
 mod preflight;
 mod probes;
+mod proxy;
 mod random;
 mod readiness;
 mod replacement;

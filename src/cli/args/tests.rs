@@ -180,6 +180,11 @@ fn help_lists_every_command() {
     timeline    Show a run as a chart: where the time went, and what would have to be faster
     rollback    Go back to what ran before the last `up`
     serve       Stay, keep watch over what runs, and show it: a page, an HTTP API, metrics
+    load        Have services loaded by the `serve` that stays, and wait until they are ready
+    unload      Have services unloaded
+    pin         Keep services loaded, whoever else needs room
+    unpin       Let pinned services go again when others need room
+    why         Show what services that are loaded on demand are doing, and why
     config      Show the project as it is understood
     doctor      Look at everything that a start needs, and say what is wrong
     bench       Compare a start one service after the other, in parallel, and with Docker Compose

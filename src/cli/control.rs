@@ -1,0 +1,319 @@
+//! The way from `load`, `unload`, `pin` and `why` to the `serve` that stays: a socket that only its user can open, one
+//! request and one answer a connection, each a line of JSON.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{UnixListener, UnixStream},
+    sync::oneshot,
+    task::JoinSet,
+};
+
+use super::{
+    CliError, Exit, Invocation,
+    args::{Format, LoadArgs, PinArgs, UnloadArgs, WhyArgs},
+    entry::{note, print},
+    table::table,
+};
+use crate::{
+    journal::state_dir,
+    ondemand::{ServiceId, ServiceStatus},
+    report::human_duration,
+    supervisor::{Command, Handle},
+};
+
+/// A request is never longer than this, in bytes.
+const REQUEST: u64 = 64 << 10;
+
+/// What is asked of a `serve`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "want", rename_all = "snake_case")]
+enum Request {
+    Load { service: String },
+    Unload { service: String, force: bool },
+    Pin { service: String, pinned: bool },
+    Status,
+    Why { service: String },
+}
+
+/// What it answers.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Answer {
+    Done(Value),
+    Failed(String),
+}
+
+/// Where the `serve` of a project listens; `None`: there is no place for it.
+fn socket(invocation: &Invocation, project: &str) -> Option<PathBuf> {
+    let runtime = invocation.env("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+    let folder = runtime
+        .map(|folder| folder.join("docker-orch"))
+        .or_else(|| state_dir(|name| invocation.env(name)))?;
+    Some(folder.join(format!("{project}.sock")))
+}
+
+/// A socket that is there while this is.
+pub(super) struct Control {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Control {
+    /// Opens the project's socket. `None`: it cannot be had, and is said so.
+    ///
+    /// # Errors
+    ///
+    /// Another `serve` of the project has it.
+    pub(super) fn open(invocation: &Invocation, project: &str) -> Result<Option<Self>, CliError> {
+        let Some(path) = socket(invocation, project) else { return Ok(None) };
+        if std::os::unix::net::UnixStream::connect(&path).is_ok() {
+            return Err(CliError::failed(format!(
+                "another `docker orch serve` stays with {project} already"
+            ))
+            .hint("end it first: two would load the same services"));
+        }
+        match Self::bind(&path) {
+            Ok(listener) => Ok(Some(Self { listener, path })),
+            Err(error) => {
+                note(&format!(
+                    "warning: {} cannot be listened on, so `docker orch load` and its like do not work: {error}",
+                    path.display()
+                ));
+                Ok(None)
+            }
+        }
+    }
+
+    fn bind(path: &Path) -> std::io::Result<UnixListener> {
+        if let Some(folder) = path.parent() {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
+        // What one that was killed has left.
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        Ok(listener)
+    }
+
+    /// Answers until it is dropped.
+    pub(super) async fn stay(&self, handle: Handle, ids: BTreeMap<String, ServiceId>) {
+        let mut answers = JoinSet::new();
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    answers.spawn(converse(stream, handle.clone(), ids.clone()));
+                }
+                Err(error) => {
+                    tracing::debug!("no connection can be accepted: {error}");
+                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                }
+            }
+            while answers.try_join_next().is_some() {}
+        }
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        // Whoever comes next removes it otherwise.
+        fs::remove_file(&self.path).ok();
+    }
+}
+
+async fn converse(stream: UnixStream, handle: Handle, ids: BTreeMap<String, ServiceId>) {
+    let (reader, mut writer) = stream.into_split();
+    let mut line = String::new();
+    if BufReader::new(reader.take(REQUEST)).read_line(&mut line).await.is_err() {
+        return;
+    }
+    let answer = match serde_json::from_str(&line) {
+        Ok(request) => answer(request, &handle, &ids).await,
+        Err(error) => Answer::Failed(format!("the request cannot be read: {error}")),
+    };
+    let text = serde_json::to_string(&answer).unwrap_or_default() + "\n";
+    // Nobody may wait for it any more.
+    writer.write_all(text.as_bytes()).await.ok();
+}
+
+async fn answer(request: Request, handle: &Handle, ids: &BTreeMap<String, ServiceId>) -> Answer {
+    let find = |service: &str| {
+        let known = ids.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        ids.get(service).copied().ok_or_else(|| {
+            Answer::Failed(format!("`{service}` is no service that is loaded on demand; those are {known}"))
+        })
+    };
+    let ended = |_| Answer::Failed("the `serve` that was asked has ended".to_owned());
+    let done = async {
+        Ok::<_, Answer>(match request {
+            Request::Load { service } => {
+                let (answer, answered) = oneshot::channel();
+                handle.want(Command::Load(find(&service)?, answer));
+                let loaded = answered.await.map_err(ended)?;
+                loaded.map_err(|refusal| Answer::Failed(format!("{service}: {refusal}")))?;
+                Value::Null
+            }
+            Request::Unload { service, force } => {
+                let (answer, answered) = oneshot::channel();
+                handle.want(Command::Unload(find(&service)?, force, answer));
+                answered.await.map_err(ended)?;
+                Value::Null
+            }
+            Request::Pin { service, pinned } => {
+                let (answer, answered) = oneshot::channel();
+                handle.want(Command::Pin(find(&service)?, pinned, answer));
+                answered.await.map_err(ended)?;
+                Value::Null
+            }
+            Request::Status => {
+                let (answer, answered) = oneshot::channel();
+                handle.want(Command::Status(answer));
+                let name = |status: &ServiceStatus| {
+                    let name =
+                        ids.iter().find(|(_, id)| **id == status.service).map(|(name, _)| name.clone());
+                    json!({"service": name, "status": status, "idle_left": status.idle_left.map(human_duration),
+                        "last_load": status.last_load.map(human_duration)})
+                };
+                answered.await.map_err(ended)?.iter().map(name).collect()
+            }
+            Request::Why { service } => {
+                let (answer, answered) = oneshot::channel();
+                handle.want(Command::Why(find(&service)?, answer));
+                let why = answered.await.map_err(ended)?;
+                let past = |(at, change, reason): &(crate::time::Elapsed, _, String)| json!({"after": human_duration(at.since_start()), "change": change, "reason": reason});
+                why.map_or(Value::Null, |why| {
+                    json!({"service": service, "state": why.state, "now": why.now,
+                        "past": why.past.iter().map(past).collect::<Vec<_>>()})
+                })
+            }
+        })
+    };
+    done.await.map_or_else(|failed| failed, Answer::Done)
+}
+
+/// Asks the `serve` of a project.
+async fn ask(invocation: &Invocation, request: &Request) -> Result<Value, CliError> {
+    let project = invocation.subject()?.name;
+    let nobody = || {
+        CliError::failed(format!("nobody loads services of {project} on demand"))
+            .hint("`docker orch serve` does, while it stays")
+    };
+    let path = socket(invocation, &project).ok_or_else(nobody)?;
+    let mut stream = UnixStream::connect(path).await.map_err(|_| nobody())?;
+    let broke =
+        |e: &std::io::Error| CliError::failed("the `serve` that was asked gave no answer").caused_by(e);
+    let text = serde_json::to_string(request).unwrap_or_default() + "\n";
+    stream.write_all(text.as_bytes()).await.map_err(|e| broke(&e))?;
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).await.map_err(|e| broke(&e))?;
+    match serde_json::from_str(&line) {
+        Ok(Answer::Done(value)) => Ok(value),
+        Ok(Answer::Failed(why)) => Err(CliError::failed(why)),
+        Err(_) => Err(CliError::failed("the `serve` that was asked gave no answer")
+            .hint("it may have ended, or be another version of this program")),
+    }
+}
+
+/// `load`: returns when every service is ready.
+///
+/// # Errors
+///
+/// Nobody stays who could load it, or it cannot be loaded.
+pub(super) async fn load(invocation: &Invocation, args: &LoadArgs) -> Result<Exit, CliError> {
+    let wants = args.services.iter().map(|service| Request::Load { service: service.clone() });
+    let wants: Vec<Request> = wants.collect();
+    futures::future::try_join_all(wants.iter().map(|want| ask(invocation, want))).await?;
+    Ok(Exit::Fine)
+}
+
+/// `unload`.
+///
+/// # Errors
+///
+/// Nobody stays who could.
+pub(super) async fn unload(invocation: &Invocation, args: &UnloadArgs) -> Result<Exit, CliError> {
+    for service in &args.services {
+        ask(invocation, &Request::Unload { service: service.clone(), force: args.force }).await?;
+    }
+    Ok(Exit::Fine)
+}
+
+/// `pin` and `unpin`.
+///
+/// # Errors
+///
+/// Nobody stays who could.
+pub(super) async fn pin(invocation: &Invocation, args: &PinArgs, pinned: bool) -> Result<Exit, CliError> {
+    for service in &args.services {
+        ask(invocation, &Request::Pin { service: service.clone(), pinned }).await?;
+    }
+    Ok(Exit::Fine)
+}
+
+/// `why`: a service with its reasons, or all of them in a table.
+///
+/// # Errors
+///
+/// Nobody stays who knows.
+pub(super) async fn why(invocation: &Invocation, args: &WhyArgs) -> Result<Exit, CliError> {
+    let Some(service) = &args.service else {
+        let all = ask(invocation, &Request::Status).await?;
+        return Ok(match args.format {
+            Format::Json => print(&format!("{all:#}\n")),
+            Format::Table => print(&statuses(&all)),
+        });
+    };
+    let why = ask(invocation, &Request::Why { service: service.clone() }).await?;
+    Ok(match args.format {
+        Format::Json => print(&format!("{why:#}\n")),
+        Format::Table => print(&reasons(&why)),
+    })
+}
+
+fn statuses(all: &Value) -> String {
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "-".to_owned(),
+        other => other.to_string(),
+    };
+    let row = |one: &Value| {
+        let status = &one["status"];
+        let state = match &status["stage"] {
+            Value::String(stage) => format!("{} ({stage})", text(&status["state"])),
+            _ => text(&status["state"]),
+        };
+        let pinned = if status["pinned"] == true { "yes" } else { "-" };
+        vec![
+            text(&one["service"]),
+            state,
+            text(&status["in_flight"]),
+            text(&status["waiting"]),
+            text(&one["idle_left"]),
+            text(&one["last_load"]),
+            pinned.to_owned(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = all.as_array().into_iter().flatten().map(row).collect();
+    table(&["SERVICE", "STATE", "IN FLIGHT", "WAITING", "STOPS IN", "LAST LOAD", "PINNED"], &rows)
+}
+
+fn reasons(why: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let first = format!("{} is {}: {}\n", text(&why["service"]), text(&why["state"]), text(&why["now"]));
+    let line = |one: &Value| {
+        format!("  {:>8}  {:<10}  {}\n", text(&one["after"]), text(&one["change"]), text(&one["reason"]))
+    };
+    let past = why["past"].as_array().into_iter().flatten();
+    [first].into_iter().chain(past.map(line)).collect()
+}

@@ -1,0 +1,168 @@
+//! Services that are loaded on demand, while `serve` stays: who loads them, and the addresses that are listened on in
+//! their place.
+
+use std::{
+    collections::BTreeMap,
+    net::{SocketAddr, TcpListener},
+    pin::pin,
+    sync::Arc,
+    thread,
+    time::SystemTime,
+};
+
+use tokio::sync::watch;
+
+use super::{CliError, Invocation, args::UpArgs, control::Control, entry::note, up};
+use crate::{
+    engine::Engine,
+    journal::{rfc3339, run_id},
+    ondemand::{Change, ServiceId, ServiceSpec, Told},
+    project::{Load, Project},
+    proxy,
+    run::RunLabel,
+    supervisor::{Door, Handle, Supervised, Supervisor, doors, loadable},
+};
+
+/// More threads than this gain nothing: the services behind them are the limit.
+const MOST_THREADS: usize = 8;
+
+/// Who loads a project's services, and what is listened on for them.
+pub(super) struct OnDemand {
+    supervisor: Supervisor,
+    /// The numbers of services, by name.
+    ids: BTreeMap<String, ServiceId>,
+    /// Ends every connection when it is dropped.
+    _gateway: Gateway,
+    control: Option<Control>,
+}
+
+impl OnDemand {
+    /// Loads and unloads until it is dropped.
+    pub(super) async fn stay(self) {
+        let handle = self.supervisor.handle();
+        match &self.control {
+            None => self.supervisor.stay().await,
+            Some(control) => drop(futures::join!(self.supervisor.stay(), control.stay(handle, self.ids))),
+        }
+    }
+}
+
+/// Begins to listen. `None`: no service is loaded on demand or by hand.
+///
+/// # Errors
+///
+/// The project does not say how its services are reached, or an address cannot be had.
+pub(super) async fn begin(
+    invocation: &Invocation,
+    project: &Project,
+    engine: &Arc<dyn Engine>,
+) -> Result<Option<OnDemand>, CliError> {
+    let (mut services, mut ids) = (Vec::new(), BTreeMap::new());
+    for (name, service) in &project.services {
+        let Some(spec) = ServiceSpec::of(project, service).filter(|spec| spec.load != Load::Preload) else {
+            continue;
+        };
+        // Alone, with what it depends on.
+        let args = UpArgs { services: vec![name.clone()], ..UpArgs::default() };
+        let alone = up::project(invocation, &args).await?;
+        ids.insert(name.clone(), ServiceId(u32::try_from(services.len()).unwrap_or(u32::MAX)));
+        services.push(Supervised { name: name.clone(), spec, project: loadable(&alone, name) });
+    }
+    if services.is_empty() {
+        return Ok(None);
+    }
+    let doors = doors(project, &ids).map_err(|why| {
+        CliError::usage(why).hint("`x-orch: {routes: [{port: 8000}]}` says how a service is reached")
+    })?;
+    let now = SystemTime::now();
+    let id = run_id(now, std::process::id());
+    let label = RunLabel { id, time: rfc3339(now), command: "load".to_owned() };
+    let options = up::options(invocation, &UpArgs::default());
+    let supervisor = Supervisor::new(
+        Arc::clone(engine),
+        project,
+        services,
+        (options, label),
+        Box::new(Vec::new),
+        Box::new(tell),
+    );
+    let control = Control::open(invocation, &project.name)?;
+    let gateway = Gateway::open(doors, &supervisor.handle())?;
+    Ok(Some(OnDemand { supervisor, ids, _gateway: gateway, control }))
+}
+
+/// What a user wants to see go by.
+fn tell(service: &str, told: &Told) {
+    let word = match told.change {
+        Change::Refused => return tracing::debug!("{service}: refused: {}", told.reason),
+        Change::Waiting => "waits for room",
+        Change::Loading => "is being loaded",
+        Change::Ready => "is ready",
+        Change::Draining => "takes no new requests",
+        Change::Resumed => "takes requests again",
+        Change::Unloading => "is being stopped",
+        Change::Settling => "is stopped",
+        Change::Cold => "is not loaded",
+        Change::Failed => "failed",
+        Change::Blocked => "cannot be loaded",
+        Change::Stuck => "does not stop",
+        Change::Pinned => "pin",
+    };
+    note(&format!("{service} {word}: {}", told.reason));
+}
+
+/// Addresses that are listened on, by threads of their own: bytes pass whatever else goes on here. Each thread carries
+/// its connections alone, to the service and back: nobody has to be woken elsewhere.
+struct Gateway {
+    /// Threads end when it is dropped.
+    _stays: watch::Sender<()>,
+}
+
+impl Gateway {
+    fn open(doors: Vec<Door>, handle: &Handle) -> Result<Self, CliError> {
+        let failed = |e: &std::io::Error| CliError::failed("failed to get threads for requests").caused_by(e);
+        let mut bound = Vec::new();
+        for Door { listen, site } in doors {
+            let names: Vec<&str> = site.entries.iter().map(|entry| entry.name.as_str()).collect();
+            let listener = bind(listen)?;
+            note(&format!("listens on {listen} for {}", names.join(", ")));
+            bound.push((listener, Arc::new(site)));
+        }
+        let stays = watch::Sender::new(());
+        for number in 0..thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MOST_THREADS) {
+            let mut sites = Vec::new();
+            for (listener, site) in &bound {
+                sites.push((listener.try_clone().map_err(|e| failed(&e))?, Arc::clone(site)));
+            }
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let (runtime, handle) = (runtime.map_err(|e| failed(&e))?, handle.clone());
+            let mut ends = stays.subscribe();
+            let carry = move || {
+                let _inside = runtime.enter();
+                let serve = |(listener, site)| {
+                    let listener = tokio::net::TcpListener::from_std(listener)?;
+                    Ok::<_, std::io::Error>(proxy::serve(listener, site, Arc::new(handle.clone())))
+                };
+                match sites.into_iter().map(serve).collect::<Result<Vec<_>, _>>() {
+                    Ok(sites) => runtime.block_on(async {
+                        futures::future::select(pin!(ends.changed()), futures::future::join_all(sites)).await;
+                    }),
+                    Err(error) => tracing::warn!("requests cannot be taken: {error}"),
+                }
+            };
+            let thread = thread::Builder::new().name(format!("proxy-{number}")).spawn(carry);
+            drop(thread.map_err(|e| failed(&e))?);
+        }
+        Ok(Self { _stays: stays })
+    }
+}
+
+fn bind(listen: SocketAddr) -> Result<TcpListener, CliError> {
+    let bound =
+        TcpListener::bind(listen).and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
+    bound.map_err(|e| {
+        CliError::failed(format!("failed to listen on {listen}")).caused_by(&e).hint(
+            "a service that is loaded on demand is listened for at its published port: stop whatever has it, or publish another",
+        )
+    })
+}

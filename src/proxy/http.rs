@@ -1,0 +1,177 @@
+//! HTTP/1.1 and HTTP/2 without TLS: connections, and what becomes of each request.
+
+use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::{HeaderValue, Method, Request, Response, header};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use serde_json::json;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+};
+
+use super::{
+    Activation,
+    answer::Problem,
+    body::{AnyBody, whole},
+    cold,
+    limits::{self, Moving, Sent},
+    model::{Wanted, renamed},
+    pass::{From, Passer, takes_page},
+    site::{Entry, Site},
+};
+use crate::{
+    ondemand::{Refusal, State, Wait},
+    project::ColdMode,
+};
+
+/// Before another try where the machine has no file descriptor left.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What all connections of an address share.
+pub(super) struct Door {
+    pub(super) site: Arc<Site>,
+    pub(super) activation: Arc<dyn Activation>,
+    pub(super) passer: Passer,
+}
+
+pub(super) async fn serve(listener: TcpListener, site: Arc<Site>, activation: Arc<dyn Activation>) {
+    let door = Arc::new(Door { site, activation, passer: Passer::new() });
+    let places = Arc::new(Semaphore::new(limits::CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        // It is never closed.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, client)) => {
+                let door = Arc::clone(&door);
+                connections.spawn(async move {
+                    converse(stream, client.ip(), door).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::debug!("no connection can be accepted: {error}");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn converse(stream: TcpStream, client: IpAddr, door: Arc<Door>) {
+    // What is answered is sent at once; it works without, too.
+    stream.set_nodelay(true).ok();
+    let (tunnels, mut opened) = mpsc::unbounded_channel::<BoxFuture<'static, ()>>();
+    let from = From { client, tunnels };
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (door, from) = (Arc::clone(&door), from.clone());
+        async move {
+            let path = request.uri().path().to_owned();
+            let answer = answer(&door, request, &from).await;
+            Ok::<_, Infallible>(answer.unwrap_or_else(|problem| problem.answer(&path)))
+        }
+    });
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits::HEAD)
+        .max_buf_size(limits::HEAD_SIZE)
+        .max_headers(limits::HEAD_LINES);
+    server.http2().timer(TokioTimer::new()).max_header_list_size(limits::HEAD_LIST);
+    let connection = server.serve_connection_with_upgrades(TokioIo::new(Moving::new(stream)), service);
+    if let Err(error) = connection.await {
+        tracing::debug!("a connection broke: {error}");
+    }
+    while let Ok(tunnel) = opened.try_recv() {
+        tunnel.await;
+    }
+}
+
+/// What becomes of one request.
+async fn answer(
+    door: &Arc<Door>,
+    request: Request<Incoming>,
+    from: &From,
+) -> Result<Response<AnyBody>, Problem> {
+    let path = request.uri().path();
+    if door.site.by_model && request.method() == Method::GET && path == "/v1/models" {
+        return Ok(models(door));
+    }
+    let (entry, request, wanted) = if door.site.by_model {
+        by_model(&door.site, request).await?
+    } else {
+        let host = request.uri().authority().map(http::uri::Authority::as_str);
+        let named = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+        let entry = door.site.at(named.or(host).unwrap_or_default(), path).ok_or(Problem::NoRoute)?.clone();
+        (entry, request.map(|body| Sent::new(body).boxed_unsync()), Wanted::default())
+    };
+    if entry.is_closed(request.uri().path()) {
+        return Err(Problem::Closed);
+    }
+    let refused = |refusal| Problem::Refused { service: entry.name.clone(), refusal };
+    let is_page = entry.cold == ColdMode::Page && takes_page(&request);
+    if entry.cold == ColdMode::Sse && wanted.stream == Some(true) && !is_ready(door, &entry) {
+        return Ok(cold::stream(Arc::clone(door), entry, request, from.clone()));
+    }
+    let wait = if entry.cold == ColdMode::Reject || is_page { Wait::ComeAgain } else { Wait::Held(None) };
+    match door.activation.ask(entry.service, wait).await {
+        Ok(admission) => door.passer.pass(&entry, request, from, admission).await,
+        Err(refusal @ Refusal::Loading { .. }) if is_page => Ok(cold::page(&entry.name, &refusal)),
+        Err(refusal) => Err(refused(refusal)),
+    }
+}
+
+fn is_ready(door: &Door, entry: &Entry) -> bool {
+    matches!(door.activation.state(entry.service), Some(State::Ready | State::Busy))
+}
+
+/// The service whose model a request names in its body, and the request with that body.
+async fn by_model(
+    site: &Site,
+    request: Request<Incoming>,
+) -> Result<(Entry, Request<AnyBody>, Wanted), Problem> {
+    let (mut head, body) = request.into_parts();
+    let body = Limited::new(Sent::new(body), limits::BODY_SIZE).collect().await.map_err(|error| {
+        if error.is::<http_body_util::LengthLimitError>() {
+            Problem::TooLong
+        } else {
+            Problem::Unreadable(error.to_string())
+        }
+    })?;
+    let mut body: Bytes = body.to_bytes();
+    let wanted = Wanted::of(&body);
+    let name = wanted.model.clone().unwrap_or_default();
+    let (entry, known) = site.model(&name).ok_or_else(|| Problem::NoModel(name.clone()))?;
+    if known != name {
+        body = renamed(&body, known);
+    }
+    head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    Ok((entry.clone(), Request::from_parts(head, whole(body)), wanted))
+}
+
+/// Every model of an address, as OpenAI's clients list them, with the state of its service.
+fn models(door: &Door) -> Response<AnyBody> {
+    let state = |entry: &Entry| door.activation.state(entry.service).unwrap_or(State::Cold);
+    let own = door.site.entries.iter().flat_map(|entry| {
+        let known = move |model: &String| json!({"id": model, "object": "model", "owned_by": entry.name, "status": state(entry)});
+        entry.models.iter().map(known)
+    });
+    let alias = door.site.alias.iter().filter_map(|(name, _)| {
+        let (entry, known) = door.site.model(name)?;
+        Some(json!({"id": name, "object": "model", "owned_by": entry.name, "root": known, "status": state(entry)}))
+    });
+    let all: Vec<_> = own.chain(alias).collect();
+    let mut answer = Response::new(whole(json!({"object": "list", "data": all}).to_string()));
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}

@@ -1,0 +1,78 @@
+//! Raw TCP: what a client sends wakes the service, and is passed on once that is ready.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::JoinSet,
+    time::timeout,
+};
+
+use super::{Activation, limits, site::Entry};
+use crate::{ondemand::Wait, project::WakeOn};
+
+/// How long a client that has sent nothing yet may stand there: a port scan is over long before.
+const SILENT: Duration = Duration::from_mins(5);
+
+pub(super) async fn serve(listener: TcpListener, entry: Entry, activation: Arc<dyn Activation>) {
+    let entry = Arc::new(entry);
+    let places = Arc::new(Semaphore::new(limits::CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        // It is never closed.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((client, _)) => {
+                let (entry, activation) = (Arc::clone(&entry), Arc::clone(&activation));
+                connections.spawn(async move {
+                    if let Err(error) = carry(client, &entry, activation.as_ref()).await {
+                        tracing::debug!("a connection to {} ended: {error}", entry.name);
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::debug!("no connection can be accepted: {error}");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+/// Carries one connection to its end. What cannot be served is closed without a word: only the service's protocol could
+/// say why.
+async fn carry(mut client: TcpStream, entry: &Entry, activation: &dyn Activation) -> std::io::Result<()> {
+    client.set_nodelay(true).ok();
+    if entry.wake_on == WakeOn::Data {
+        let mut first = [0];
+        // Only looked at: it stays where it is until it is passed on. Nothing at all means that the client has left.
+        if timeout(SILENT, client.peek(&mut first)).await?? == 0 {
+            return Ok(());
+        }
+    }
+    let admission = tokio::select! {
+        biased;
+        admission = activation.ask(entry.service, Wait::Held(None)) => admission,
+        () = left(&client) => return Ok(()),
+    };
+    let admission = admission.map_err(|refusal| std::io::Error::other(refusal.to_string()))?;
+    let service = TcpStream::connect((admission.address, entry.port));
+    let mut service = timeout(limits::CONNECT, service).await??;
+    service.set_nodelay(true).ok();
+    tokio::io::copy_bidirectional(&mut client, &mut service).await?;
+    drop(admission);
+    Ok(())
+}
+
+/// Waits until a client is gone. One that has only ended what it sends still waits for an answer, and cannot be told from
+/// one that has gone until it is written to; so only a connection that broke counts.
+async fn left(client: &TcpStream) {
+    loop {
+        match client.ready(tokio::io::Interest::ERROR).await {
+            Ok(ready) if !ready.is_error() => {}
+            _ => return,
+        }
+    }
+}

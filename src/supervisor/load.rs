@@ -1,0 +1,222 @@
+//! Starting and stopping one service.
+
+use std::{io, net::IpAddr, path::PathBuf, sync::Arc};
+
+use futures::StreamExt as _;
+use tokio::sync::mpsc;
+
+use crate::{
+    engine::{Engine, Scope},
+    event::{Event, EventKind, Sink, StageStatus, Verdict},
+    executor::{CancelRequest, Run},
+    machine::ThisMachine,
+    ondemand::LoadFailure,
+    plan::{Container, ContainerState, Plan, UpOptions},
+    probe::Prober,
+    project::{OnFailure, Project},
+    run::{AbortOn, Ask, Keep, KeptContainer, RunError, RunLabel, UpRequest, up},
+};
+
+/// The project in which a service is loaded: as the file says it, with one container, and without the ports that are
+/// listened on in its place.
+pub fn loadable(project: &Project, service: &str) -> Arc<Project> {
+    let mut project = project.clone();
+    project.orch.waves.clear();
+    if let Some(service) = project.services.get_mut(service) {
+        service.orch.load = None;
+        service.ports.clear();
+        service.scale = Some(1);
+        if let Some(deploy) = &mut service.deploy {
+            deploy.replicas = None;
+        }
+    }
+    Arc::new(project)
+}
+
+/// What a server says when a GPU, or the machine, has not enough memory: that of vLLM, SGLang, llama.cpp, PyTorch.
+const OUT_OF_MEMORY: [&str; 6] = [
+    "out of memory",
+    "no available memory for the cache blocks",
+    "less than desired gpu memory utilization",
+    "failed to allocate buffer",
+    "unable to allocate",
+    "not enough memory",
+];
+
+/// One load.
+pub(super) struct Load {
+    pub(super) service: String,
+    /// In which only the service and what it depends on is started: see [`super::loadable`].
+    pub(super) project: Arc<Project>,
+    pub(super) engine: Arc<dyn Engine>,
+    pub(super) options: UpOptions,
+    pub(super) label: RunLabel,
+    pub(super) requests: mpsc::UnboundedReceiver<CancelRequest>,
+    /// Told the stages that the service enters.
+    pub(super) stages: mpsc::UnboundedSender<String>,
+}
+
+impl Load {
+    /// Starts the service as `up` does, and waits until it is ready. Gives its address. A load that fails leaves its
+    /// container stopped, to be looked at.
+    pub(super) async fn perform(self) -> Result<IpAddr, LoadFailure> {
+        let Self { service, project, engine, options, label, requests, stages } = self;
+        let requests = futures::stream::unfold(requests, async |mut requests| {
+            let request = mpsc::UnboundedReceiver::recv(&mut requests).await?;
+            Some((request, requests))
+        });
+        let prober = Arc::new(Prober::new(Arc::clone(&engine)));
+        let mut run = Run::new(Arc::clone(&project), Arc::clone(&engine), prober, requests.boxed());
+        run.set_machine(Arc::new(ThisMachine));
+        run.add_sink(Box::new(Stages { service: service.clone(), stages }));
+        let request = UpRequest {
+            options,
+            on_failure: OnFailure::Stop,
+            watch: false,
+            abort: AbortOn::Never,
+            warnings: Vec::new(),
+            label,
+            first: false,
+        };
+        let ended =
+            up(&mut run, &request, &Nowhere, &Nobody).await.map_err(|error| failure(&refused(error)))?;
+        if ended.finished.verdict != Verdict::Succeeded {
+            let failures = &ended.finished.failures;
+            let first = failures.first().map_or_else(
+                || "it was given up".to_owned(),
+                |failure| {
+                    let whose = if failure.service == service { "" } else { failure.service.as_str() };
+                    let colon = if whose.is_empty() { "" } else { ": " };
+                    let last = failure.log.last().map(|line| format!(": {line}")).unwrap_or_default();
+                    format!("{whose}{colon}{}{last}", failure.reason)
+                },
+            );
+            let said = failures.iter().flat_map(|failure| failure.log.iter().chain([&failure.reason]));
+            let out_of_memory = said.into_iter().any(|line| tells_of_memory(line));
+            return Err(LoadFailure { out_of_memory, message: first });
+        }
+        let found = containers(engine.as_ref(), &project.name, &service).await;
+        let running = found.into_iter().flatten().find(|c| c.state == ContainerState::Running);
+        running
+            .as_ref()
+            .and_then(address)
+            .ok_or_else(|| failure("it is ready, and has no address on any network"))
+    }
+}
+
+fn failure(message: &str) -> LoadFailure {
+    LoadFailure { out_of_memory: false, message: message.to_owned() }
+}
+
+fn refused(error: RunError) -> String {
+    match error {
+        RunError::Engine(error) => error.to_string(),
+        RunError::Plan(found) => {
+            found.first().map_or_else(String::new, crate::diagnostic::Diagnostic::sentence)
+        }
+        RunError::Ended(_) => "it was given up".to_owned(),
+        RunError::Busy { holder, .. } => format!("{holder} is changing the project"),
+    }
+}
+
+fn tells_of_memory(line: &str) -> bool {
+    let line = line.to_lowercase();
+    OUT_OF_MEMORY.iter().any(|words| line.contains(words))
+}
+
+/// Where a container is reached from this machine.
+pub(super) fn address(container: &Container) -> Option<IpAddr> {
+    if container.networks.contains_key("host") {
+        return Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+    }
+    container.networks.values().find_map(|endpoint| endpoint.ip_address.parse().ok())
+}
+
+/// A service's containers that are no one-off ones; `None`: the engine does not say.
+pub(super) async fn containers(engine: &dyn Engine, project: &str, service: &str) -> Option<Vec<Container>> {
+    let scope = Scope { project: project.to_owned(), ..Scope::default() };
+    let observed = engine.observe(&scope).await.ok()?;
+    let of_it = |c: &Container| !c.is_oneoff() && c.compose_label("service") == Some(service);
+    Some(observed.containers.into_iter().filter(of_it).collect())
+}
+
+/// Stops what runs of a service, at once where it is forced.
+///
+/// # Errors
+///
+/// In words: the engine does not say what runs, or does not stop it.
+pub(super) async fn unload(
+    engine: Arc<dyn Engine>,
+    project: &str,
+    service: &str,
+    force: bool,
+) -> Result<(), String> {
+    let found = containers(engine.as_ref(), project, service).await;
+    let found = found.ok_or_else(|| "the engine does not say what runs".to_owned())?;
+    let runs = |c: &&Container| {
+        matches!(c.state, ContainerState::Running | ContainerState::Restarting | ContainerState::Paused)
+    };
+    let stop = |container: &Container| {
+        let (engine, id) = (Arc::clone(&engine), container.id.clone());
+        let grace = force.then_some(std::time::Duration::ZERO);
+        async move { engine.stop(&id, grace).await.map_err(|error| error.to_string()) }
+    };
+    futures::future::try_join_all(found.iter().filter(runs).map(stop)).await.map(drop)
+}
+
+/// Tells the stages of one service.
+struct Stages {
+    service: String,
+    stages: mpsc::UnboundedSender<String>,
+}
+
+impl Sink for Stages {
+    fn emit(&mut self, event: &Event) -> io::Result<()> {
+        if let EventKind::Stage { replica, stage, status: StageStatus::Started, .. } = &event.kind
+            && replica.service == self.service
+        {
+            self.stages.send(stage.clone()).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        }
+        Ok(())
+    }
+}
+
+/// A load keeps its stopped container, and nothing else.
+struct Nowhere;
+
+impl Keep for Nowhere {
+    fn keep(&self, _: &KeptContainer) -> io::Result<PathBuf> {
+        Ok(PathBuf::new())
+    }
+
+    fn keep_plan(&self, _: &Plan) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Nobody is there to be asked: nothing is lost.
+struct Nobody;
+
+impl Ask for Nobody {
+    fn confirm<'a>(&'a self, _: &'a str) -> futures::future::BoxFuture<'a, Option<bool>> {
+        Box::pin(std::future::ready(Some(false)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_servers_without_memory_are_known() {
+        for line in [
+            "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB",
+            "ggml_backend_cuda_buffer_type_alloc_buffer: cudaMalloc failed: out of memory",
+            "ValueError: No available memory for the cache blocks.",
+            "exited with code 137: out of memory",
+        ] {
+            assert!(tells_of_memory(line), "{line}");
+        }
+        assert!(!tells_of_memory("loaded 12 GiB into memory"));
+    }
+}

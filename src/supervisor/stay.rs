@@ -1,0 +1,521 @@
+//! The loop.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
+
+use futures::{
+    FutureExt as _, StreamExt as _,
+    future::LocalBoxFuture,
+    stream::{BoxStream, FuturesUnordered},
+};
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot, watch},
+    time::{Instant, interval, sleep_until},
+};
+
+use super::{
+    Handle,
+    gate::Gate,
+    handle::{Answer, Command, Message},
+    load::{self, Load},
+};
+use crate::{
+    engine::{Engine, EngineAction, EngineError, EngineEvent},
+    executor::CancelRequest,
+    ondemand::{
+        DeviceId, Effect, GpuRules, Input, LoadId, Machine, Memory, Refusal, RequestId, ServiceId,
+        ServiceSpec, ServiceStatus, State, Told, Wait,
+    },
+    plan::{ContainerState, UpOptions},
+    project::Project,
+    run::RunLabel,
+    time::Elapsed,
+};
+
+/// Between two looks at the memory of GPUs that nobody asked for.
+const MEASURE: Duration = Duration::from_secs(5);
+/// Before the engine's events are listened to again after they broke off.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// A service that is loaded on demand.
+#[derive(Debug, Clone)]
+pub struct Supervised {
+    /// Its name in the file.
+    pub name: String,
+    /// What the machine has to know of it.
+    pub spec: ServiceSpec,
+    /// The project in which it is loaded: see [`super::loadable`].
+    pub project: Arc<Project>,
+}
+
+/// Measures every GPU of the machine.
+pub(super) type Gauge = Box<dyn Fn() -> Vec<(DeviceId, Memory)>>;
+
+/// Is told everything that is decided, with the service's name.
+pub(super) type Tell = Box<dyn FnMut(&str, &Told)>;
+
+/// Whoever has services loaded.
+pub struct Supervisor {
+    engine: Arc<dyn Engine>,
+    /// The project's name.
+    name: String,
+    services: Vec<Supervised>,
+    options: UpOptions,
+    label: RunLabel,
+    gauge: Gauge,
+    /// Told everything that is decided.
+    tell: Tell,
+    machine: Machine,
+    began: Instant,
+    /// The moment that the machine was told last.
+    turn_began: Elapsed,
+    handle: Handle,
+    inbox: mpsc::UnboundedReceiver<Message>,
+    states: watch::Sender<BTreeMap<ServiceId, State>>,
+    /// Requests that wait for their answer.
+    waiting: BTreeMap<RequestId, Waiting>,
+    addresses: BTreeMap<ServiceId, IpAddr>,
+    /// The one request that stands for all who are inside a service's gate.
+    inside: BTreeMap<ServiceId, RequestId>,
+    loading: BTreeMap<ServiceId, Loading>,
+    work: FuturesUnordered<LocalBoxFuture<'static, Done>>,
+    /// Loads make what they need one after the other: two that make the same network would make it twice. They wait until
+    /// services are ready side by side.
+    turn: Arc<Semaphore>,
+    /// What loads tell while they go on.
+    stages: (mpsc::UnboundedSender<Input>, mpsc::UnboundedReceiver<Input>),
+}
+
+/// Whom an answer is for.
+enum Waiting {
+    /// Since when it waits.
+    Request(Elapsed, oneshot::Sender<Answer>),
+    /// Somebody who wants it loaded by hand, and does nothing with it.
+    Hand(oneshot::Sender<Result<(), Refusal>>),
+}
+
+/// Something that was ordered is over.
+enum Done {
+    /// What follows from it.
+    Inputs(Vec<Input>),
+    /// A service is ready, and this is where.
+    Loaded(ServiceId, LoadId, IpAddr),
+}
+
+/// A load under way.
+struct Loading {
+    cancel: mpsc::UnboundedSender<CancelRequest>,
+    /// Resolves once nothing of it goes on.
+    over: Option<oneshot::Receiver<()>>,
+}
+
+impl Supervisor {
+    /// One for these services of a project; each has the number of its place. `label`: of the runs that load them.
+    pub fn new(
+        engine: Arc<dyn Engine>,
+        project: &Project,
+        services: Vec<Supervised>,
+        (options, label): (UpOptions, RunLabel),
+        gauge: Gauge,
+        tell: Tell,
+    ) -> Self {
+        let (sender, inbox) = mpsc::unbounded_channel();
+        let states = watch::Sender::new(BTreeMap::new());
+        let gates = (0..services.len()).map(|index| Arc::new(Gate::new(id(index), sender.clone())));
+        let handle = Handle {
+            gates: gates.collect(),
+            inbox: sender,
+            states: states.subscribe(),
+            requests: Arc::new(AtomicU64::new(1)),
+        };
+        let mut this = Self {
+            engine,
+            name: project.name.clone(),
+            services,
+            options,
+            label,
+            gauge,
+            tell,
+            machine: Machine::new(),
+            began: Instant::now(),
+            turn_began: Elapsed::ZERO,
+            handle,
+            inbox,
+            states,
+            waiting: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            inside: BTreeMap::new(),
+            loading: BTreeMap::new(),
+            work: FuturesUnordered::new(),
+            turn: Arc::new(Semaphore::new(1)),
+            stages: mpsc::unbounded_channel(),
+        };
+        this.step(Input::Gpus(GpuRules::of(&project.orch.gpu)));
+        for index in 0..this.services.len() {
+            let spec = Box::new(this.services[index].spec.clone());
+            this.step(Input::Declared { service: id(index), spec });
+        }
+        this
+    }
+
+    /// The way to it.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Stays until it is dropped. What is loaded goes on running then: the next supervisor takes it over.
+    pub async fn stay(mut self) {
+        self.measure();
+        let mut events = self.listen().await;
+        self.adopt().await;
+        let mut measures = interval(MEASURE);
+        loop {
+            let deadline = self.machine.next_deadline().map(|at| self.began + at.since_start());
+            tokio::select! {
+                biased;
+                Some(message) = self.inbox.recv() => self.take(message),
+                Some(input) = self.stages.1.recv() => self.step(input),
+                Some(done) = self.work.next() => self.done(done),
+                event = events.next() => if let Some(Ok(event)) = event {
+                    self.happened(&event);
+                } else {
+                    tokio::time::sleep(AGAIN).await;
+                    events = self.listen().await;
+                    // What happened in between is seen by looking.
+                    self.adopt().await;
+                },
+                _ = measures.tick() => self.measure(),
+                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
+                    self.step(Input::Tick);
+                }
+            }
+        }
+    }
+
+    async fn listen(&self) -> BoxStream<'static, Result<EngineEvent, EngineError>> {
+        match self.engine.events(&self.name).await {
+            Ok(events) => events,
+            Err(error) => {
+                tracing::warn!("the engine's events cannot be heard: {error}");
+                futures::stream::empty().boxed()
+            }
+        }
+    }
+
+    /// Tells the machine what runs already, and what does not any more.
+    async fn adopt(&mut self) {
+        for index in 0..self.services.len() {
+            let name = self.services[index].name.clone();
+            let Some(found) = load::containers(self.engine.as_ref(), &self.name, &name).await else { return };
+            let running = found.iter().find(|c| c.state == ContainerState::Running);
+            let state = self.machine.service(id(index)).map(|status| status.state);
+            match (running, state) {
+                (Some(container), Some(State::Cold | State::Failed | State::Waiting)) => {
+                    if let Some(address) = load::address(container) {
+                        self.found_at(id(index), address);
+                    }
+                    self.step(Input::Found { service: id(index), devices: Vec::new(), ready: false });
+                }
+                (None, Some(State::Ready | State::Busy)) => {
+                    let message = "it does not run any more".to_owned();
+                    self.step(Input::Died { service: id(index), message });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn measure(&mut self) {
+        for (device, memory) in (self.gauge)() {
+            self.step(Input::Device { device, memory: Some(memory) });
+        }
+    }
+
+    fn found_at(&mut self, service: ServiceId, address: IpAddr) {
+        self.addresses.insert(service, address);
+        if let Some(gate) = self.handle.gates.get(service.0 as usize) {
+            gate.set_address(address);
+        }
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Inputs(inputs) => inputs.into_iter().for_each(|input| self.step(input)),
+            Done::Loaded(service, load, address) => {
+                self.found_at(service, address);
+                self.step(Input::Loaded { service, load });
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Asked { request, service, wait, answer } => {
+                self.waiting.insert(request, Waiting::Request(self.now(), answer));
+                self.step(Input::Asked { request, service, wait });
+            }
+            Message::Ended(request) => {
+                self.waiting.remove(&request);
+                self.step(Input::Ended { request });
+            }
+            Message::Passed(service) => self.passed(service),
+            Message::Wanted(command) => self.want(command),
+        }
+    }
+
+    /// Tells the machine whether somebody is inside a service's gate.
+    fn passed(&mut self, service: ServiceId) {
+        let Some(gate) = self.handle.gates.get(service.0 as usize) else { return };
+        // What is so now counts, not what was so when it was told.
+        match (gate.inside() > 0, self.inside.get(&service).copied()) {
+            (true, None) => {
+                let request = self.handle.next();
+                self.inside.insert(service, request);
+                self.step(Input::Asked { request, service, wait: Wait::OnlyIfReady });
+            }
+            (false, Some(request)) => {
+                self.inside.remove(&service);
+                self.step(Input::Ended { request });
+            }
+            (true, Some(_)) | (false, None) => {}
+        }
+    }
+
+    /// An error in sending an answer means that nobody waits for it any more.
+    fn want(&mut self, command: Command) {
+        match command {
+            Command::Load(service, answer) => {
+                let request = self.handle.next();
+                self.waiting.insert(request, Waiting::Hand(answer));
+                self.step(Input::Load { service });
+                self.step(Input::Asked { request, service, wait: Wait::Held(None) });
+            }
+            Command::Unload(service, force, answer) => {
+                self.step(Input::Unload { service, force });
+                answer.send(()).ok();
+            }
+            Command::Pin(service, pinned, answer) => {
+                self.step(Input::Pin { service, pinned });
+                answer.send(()).ok();
+            }
+            Command::Status(answer) => drop(answer.send(self.status())),
+            Command::Why(service, answer) => drop(answer.send(self.machine.why(service))),
+        }
+    }
+
+    /// What every service is, with those who are inside each counted one by one.
+    fn status(&self) -> Vec<ServiceStatus> {
+        let counted = |mut status: ServiceStatus| {
+            let inside = self.handle.gates.get(status.service.0 as usize).map_or(0, |gate| gate.inside());
+            let as_one = usize::from(self.inside.contains_key(&status.service));
+            status.in_flight = status.in_flight.saturating_sub(as_one) + inside;
+            status
+        };
+        self.machine.status().into_iter().map(counted).collect()
+    }
+
+    /// Containers that come up or end without the machine's doing.
+    fn happened(&mut self, event: &EngineEvent) {
+        let name = event.attributes.get("com.docker.compose.service");
+        let Some(index) = self.services.iter().position(|service| Some(&service.name) == name) else {
+            return;
+        };
+        match event.action {
+            EngineAction::Died { code } => {
+                let message = format!("exited with code {code}");
+                self.step(Input::Died { service: id(index), message });
+            }
+            EngineAction::Started => {
+                let state = self.machine.service(id(index)).map(|status| status.state);
+                if matches!(state, Some(State::Cold | State::Failed)) {
+                    self.step(Input::Found { service: id(index), devices: Vec::new(), ready: false });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn now(&self) -> Elapsed {
+        Elapsed::new(self.began.elapsed())
+    }
+
+    fn step(&mut self, input: Input) {
+        self.turn_began = match &input {
+            // It came as it was noted to wait.
+            Input::Asked { request, .. } => match self.waiting.get(request) {
+                Some(Waiting::Request(since, _)) => *since,
+                _ => self.now(),
+            },
+            _ => self.now(),
+        };
+        let effects = self.machine.step(self.turn_began, input);
+        // Gates are closed before anything is stopped.
+        for effect in &effects {
+            if let Effect::Tell(told) = effect {
+                self.has_changed(told.service);
+            }
+        }
+        for effect in effects {
+            self.carry_out(effect);
+        }
+    }
+
+    fn has_changed(&mut self, service: ServiceId) {
+        let state = self.machine.service(service).map(|status| status.state);
+        if let Some(gate) = self.handle.gates.get(service.0 as usize) {
+            gate.set_open(matches!(state, Some(State::Ready | State::Busy)));
+        }
+        if let Some(state) = state {
+            self.states.send_if_modified(|known| known.insert(service, state) != Some(state));
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Serve { request, service } => self.serve(request, service),
+            Effect::Refuse { request, refusal } => match self.waiting.remove(&request) {
+                Some(Waiting::Request(_, answer)) => drop(answer.send(Err(refusal))),
+                Some(Waiting::Hand(answer)) => drop(answer.send(Err(refusal))),
+                // Whoever is inside has come in before the gate was closed, and is waited for.
+                None => self.inside.retain(|_, inside| *inside != request),
+            },
+            Effect::Load { service, load, devices, adopt: _ } => self.load(service, load, &devices),
+            Effect::Unload { service, force } => self.unload(service, force),
+            Effect::Measure { .. } => {
+                // After this turn: what is measured goes in as any other input.
+                let devices = (self.gauge)();
+                let inputs = devices
+                    .into_iter()
+                    .map(|(device, memory)| Input::Device { device, memory: Some(memory) });
+                let inputs: Vec<Input> = inputs.collect();
+                self.work.push(async move { Done::Inputs(inputs) }.boxed_local());
+            }
+            Effect::Tell(told) => {
+                let name = self.services.get(told.service.0 as usize).map(|service| service.name.clone());
+                (self.tell)(&name.unwrap_or_default(), &told);
+            }
+        }
+    }
+
+    fn serve(&mut self, request: RequestId, service: ServiceId) {
+        let address = self.addresses.get(&service).copied();
+        let none = || Refusal::Failed {
+            message: "it has no address on any network".to_owned(),
+            retry_after: Duration::from_secs(1),
+        };
+        match self.waiting.remove(&request) {
+            // Where nobody waits any more, that has been said already.
+            Some(Waiting::Request(since, answer)) => {
+                // What is ready answers in the same turn.
+                let waited = self.turn_began.since(since);
+                drop(answer.send(address.map(|address| (address, waited)).ok_or_else(none)));
+            }
+            Some(Waiting::Hand(answer)) => {
+                drop(answer.send(Ok(())));
+                self.work.push(async move { Done::Inputs(vec![Input::Ended { request }]) }.boxed_local());
+            }
+            None => {}
+        }
+    }
+
+    fn load(&mut self, service: ServiceId, load: LoadId, devices: &[DeviceId]) {
+        let Some(known) = self.services.get(service.0 as usize) else { return };
+        let (cancel, requests) = mpsc::unbounded_channel();
+        let (ended, over) = oneshot::channel();
+        let (stages, mut entered) = mpsc::unbounded_channel::<String>();
+        let before = self.loading.insert(service, Loading { cancel, over: Some(over) });
+        let task = Load {
+            service: known.name.clone(),
+            project: placed(&known.project, &known.name, devices),
+            engine: Arc::clone(&self.engine),
+            options: UpOptions { services: vec![known.name.clone()], ..self.options.clone() },
+            label: self.label.clone(),
+            requests,
+            stages,
+        };
+        let (told, turn) = (self.stages.0.clone(), Arc::clone(&self.turn));
+        let work = async move {
+            if let Some(over) = before.and_then(|before| before.over) {
+                // Either way it is over.
+                over.await.ok();
+            }
+            // It is never closed.
+            let mut turn = turn.acquire_owned().await.ok();
+            let tell = async {
+                while let Some(stage) = entered.recv().await {
+                    // It runs: everything is made.
+                    drop(turn.take());
+                    told.send(Input::Stage { service, load, stage }).ok();
+                }
+            };
+            let (result, ()) = futures::join!(task.perform(), tell);
+            ended.send(()).ok();
+            match result {
+                Ok(address) => Done::Loaded(service, load, address),
+                Err(failure) => Done::Inputs(vec![Input::LoadFailed { service, load, failure }]),
+            }
+        };
+        self.work.push(work.boxed_local());
+    }
+
+    fn unload(&mut self, service: ServiceId, force: bool) {
+        let Some(known) = self.services.get(service.0 as usize) else { return };
+        let (engine, project, name) = (Arc::clone(&self.engine), self.name.clone(), known.name.clone());
+        let loading = self.loading.remove(&service);
+        if let Some(loading) = &loading {
+            let request = if force { CancelRequest::Force } else { CancelRequest::Graceful };
+            // An error means that it is over.
+            loading.cancel.send(request).ok();
+        }
+        let gate = self.handle.gates.get(service.0 as usize).filter(|_| !force).cloned();
+        let work = async move {
+            if let Some(over) = loading.and_then(|loading| loading.over) {
+                over.await.ok();
+            }
+            if let Some(gate) = gate {
+                gate.emptied().await;
+            }
+            Done::Inputs(vec![match load::unload(engine, &project, &name, force).await {
+                Ok(()) => Input::Unloaded { service },
+                Err(message) => Input::UnloadFailed { service, message },
+            }])
+        };
+        self.work.push(work.boxed_local());
+    }
+}
+
+impl Handle {
+    fn next(&self) -> RequestId {
+        RequestId(self.requests.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+    }
+}
+
+/// The number of a service, by its place.
+fn id(index: usize) -> ServiceId {
+    ServiceId(u32::try_from(index).unwrap_or(u32::MAX))
+}
+
+/// The project with the devices that a service is to use.
+fn placed(project: &Arc<Project>, service: &str, devices: &[DeviceId]) -> Arc<Project> {
+    if devices.is_empty() {
+        return Arc::clone(project);
+    }
+    let mut placed = Project::clone(project);
+    if let Some(service) = placed.services.get_mut(service) {
+        let ids: Vec<String> = devices.iter().map(|device| device.0.clone()).collect();
+        let reserved = service.deploy.as_mut().and_then(|deploy| deploy.resources.reservations.as_mut());
+        let reserved = reserved.into_iter().flat_map(|reserved| &mut reserved.devices);
+        let is_gpu = |request: &&mut crate::project::DeviceRequest| {
+            request.capabilities.iter().any(|what| what == "gpu")
+        };
+        for request in service.gpus.iter_mut().chain(reserved.filter(is_gpu)).take(1) {
+            request.count = None;
+            request.device_ids.clone_from(&ids);
+        }
+    }
+    Arc::new(placed)
+}

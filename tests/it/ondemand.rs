@@ -1,0 +1,197 @@
+//! Services that are loaded at their first request, on the real engine: `serve`, `load`, `unload`, `pin`, `why`.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    thread,
+};
+
+use docker_orch::{ondemand::ServiceId, supervisor::doors};
+
+use crate::support::{
+    lab,
+    stack::{PATIENCE, Stack},
+};
+
+/// Ports of this machine that nobody has just now.
+fn free_ports<const N: usize>() -> [u16; N] {
+    let listeners = [(); N].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port"));
+    listeners.map(|listener| listener.local_addr().expect("its address").port())
+}
+
+/// Room for one of two models, `chat` and `speech`, each at a port of its own and behind a router; `store` speaks TCP.
+fn yaml([chat, speech, router, store]: [u16; 4]) -> String {
+    format!(
+        "
+x-orch:
+  on_demand: {{max_loaded: 1, min_resident: 0s}}
+  routers: {{openai: {{listen: '127.0.0.1:{router}'}}}}
+services:
+  db:
+    image: docker-orch-example
+    command: --tcp 5432 --ready-after 100ms
+    x-orch: {{health_check: {{tcp: 5432}}}}
+  chat: &model
+    image: docker-orch-example
+    command: --port 80 --ready-after 200ms
+    scale: 0
+    stop_grace_period: 1s
+    ports: ['{chat}:80']
+    depends_on: {{db: {{condition: service_healthy}}}}
+    x-orch:
+      load: on_demand
+      routes: [{{port: 80}}, {{port: 80, router: openai, models: [qwen]}}]
+      health_check: {{http: ':80/health'}}
+  speech:
+    <<: *model
+    ports: ['{speech}:80']
+    x-orch:
+      load: on_demand
+      routes: [{{port: 80}}, {{port: 80, router: openai, models: [whisper]}}]
+      health_check: {{http: ':80/health'}}
+  store:
+    image: docker-orch-example
+    command: --port 80
+    scale: 0
+    stop_grace_period: 1s
+    ports: ['127.0.0.1:{store}:80']
+    x-orch: {{load: on_demand, idle: {{stop_after: 500ms}}, routes: [{{port: 80, protocol: tcp}}], health_check: {{tcp: 80}}}}
+"
+    )
+}
+
+/// The whole answer to a request.
+#[track_caller]
+fn ask(port: u16, head: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("somebody who listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let length = body.len();
+    write!(
+        stream,
+        "{head} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .expect("a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
+#[track_caller]
+fn shows(stack: &Stack, command: &str, words: &[&str]) {
+    let shown = stack.run(command).code(0).out;
+    for word in words {
+        assert!(shown.contains(word), "no `{word}` in:\n{shown}");
+    }
+}
+
+#[track_caller]
+fn is_served(answer: &str) {
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[test]
+fn the_first_request_loads_a_service_and_another_one_makes_room() {
+    let ports: [u16; 4] = free_ports();
+    let [chat, speech, router, store] = ports;
+    let stack = Stack::new("ondemand-first", &yaml(ports));
+    let up = stack.run("up -d").code(0);
+    assert!(stack.containers().iter().all(|c| c.name.contains("-db-")), "{}", up.err);
+    stack.run("why").code(1).says(&["nobody loads services of", "`docker orch serve` does, while it stays"]);
+
+    let mut serve = stack.spawn("serve --dashboard 0");
+    serve.until("listens on");
+    serve.until("keeps watch");
+    let first = ask(chat, "GET /health", "");
+    is_served(&first);
+    assert!(first.contains("x-orch-cold-start: 1"), "{first}");
+    assert!(!ask(chat, "GET /health", "").contains("x-orch-cold-start"), "it is loaded already");
+    shows(&stack, "why", &["chat      ready", "speech    cold"]);
+    is_served(&ask(speech, "GET /health", ""));
+    shows(&stack, "why chat", &["chat is cold", "it makes room for", "it was asked for"]);
+
+    // Each waits for its turn, none is lost.
+    let models = ["qwen", "whisper"];
+    let asked: Vec<_> = (0..40)
+        .map(|n| {
+            let body = format!("{{\"model\": \"{}\"}}", models[n % 2]);
+            thread::spawn(move || ask(router, "POST /v1/x", &body))
+        })
+        .collect();
+    for one in asked {
+        is_served(&one.join().expect("an answer"));
+    }
+
+    // Raw TCP: the first byte loads it, and it goes again when nobody uses it.
+    is_served(&ask(store, "GET /", ""));
+    serve.until("store is not loaded");
+    assert!(!stack.container("store").running);
+    serve.signal("INT");
+    serve.end().code(0);
+}
+
+#[test]
+fn what_runs_is_taken_over_and_what_is_wanted_by_hand_is_done() {
+    let ports: [u16; 4] = free_ports();
+    let [chat, speech, ..] = ports;
+    let stack = Stack::new("ondemand-again", &yaml(ports));
+    stack.run("up -d").code(0);
+    let mut serve = stack.spawn("serve --dashboard 0");
+    serve.until("keeps watch");
+    stack.run("load chat").code(0);
+    let loaded = stack.container("chat");
+    serve.kill();
+
+    let mut serve = stack.spawn("serve --dashboard 0");
+    serve.until("chat is ready");
+    assert!(!ask(chat, "GET /health", "").contains("x-orch-cold-start"));
+    assert_eq!(stack.container("chat").id, loaded.id, "it went on running");
+    stack.run("serve --dashboard 0").code(1).says(&["stays with", "already"]);
+
+    stack.run("pin chat").code(0);
+    let refused = thread::spawn(move || ask(speech, "GET /health", ""));
+    serve.until("speech waits for room");
+    shows(&stack, "why speech", &["speech is waiting"]);
+    stack.run("unpin chat").code(0);
+    is_served(&refused.join().expect("an answer"));
+    stack.run("unload speech").code(0);
+    serve.until("speech is not loaded");
+    assert!(!stack.container("speech").running);
+    stack
+        .run("load nothing")
+        .code(1)
+        .says(&["`nothing` is no service that is loaded on demand", "chat, speech, store"]);
+
+    // Stopped by somebody else: noticed, and loaded again at the next request.
+    stack.run("load chat").code(0);
+    stack.docker(&["kill", &stack.container("chat").id]);
+    serve.until("chat failed");
+    stack.run("load chat").code(0);
+    is_served(&ask(chat, "GET /health", ""));
+    serve.signal("INT");
+    serve.end().code(0);
+}
+
+#[test]
+fn where_services_are_listened_for_follows_from_the_file() {
+    let doors = |yaml: &str| {
+        let project = lab::project(yaml);
+        let ids = (0u32..).zip(project.services.keys()).map(|(n, name)| (name.clone(), ServiceId(n)));
+        doors(&project, &ids.collect())
+    };
+    let service = |name: &str, more: &str| {
+        format!(
+            "  {name}: {{image: x, scale: 0, {more}, x-orch: {{load: on_demand, health_check: {{http: ':80/'}}}}}}\n"
+        )
+    };
+    let one =
+        doors(&format!("services:\n{}", service("a", "ports: ['8000:80', '0.0.0.0:8001:81']"))).unwrap();
+    let listen: Vec<String> = one.iter().map(|door| door.listen.to_string()).collect();
+    assert_eq!(listen, ["0.0.0.0:8001", "127.0.0.1:8000"], "this machine only, unless an address is named");
+    assert_eq!((one[0].site.entries[0].port, one[1].site.entries[0].port), (81, 80));
+    let range = doors(&format!("services:\n{}", service("a", "ports: [{target: 80, published: 8000-8010}]")));
+    assert!(range.unwrap_err().contains("needs one port"));
+    let raw =
+        "services:\n  a: &a {image: x, scale: 0, ports: ['8000:80'], x-orch: {load: on_demand}}\n  b: *a\n";
+    let shared = doors(raw).unwrap_err();
+    assert!(shared.contains("both want 127.0.0.1:8000, and only HTTP can be shared"), "{shared}");
+}
