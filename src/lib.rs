@@ -39,6 +39,7 @@
 //! | [`engine`] | Docker's verbs; the adapter and the simulation | which call does Docker get? |
 //! | [`probe`] | how a check is carried out | by which way is a container asked? |
 //! | [`machine`] | what this machine says of itself | who holds a port? |
+//! | [`gpu`] | the GPUs of this machine | how much memory is free? how does a container get this GPU? |
 //! | [`tool`] | programs that speak for services and models | which program provides a service? |
 //! | [`executor`] | the loop, its tasks, signals | what happens at Ctrl+C? |
 //! | [`run`] | one command from observation to outcome | what follows from a failure? |
@@ -91,6 +92,7 @@ pub mod diagnostic;
 pub mod engine;
 pub mod event;
 pub mod executor;
+pub mod gpu;
 pub mod health;
 pub mod journal;
 pub mod machine;

@@ -26,6 +26,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("tool", &["project", "plan"]),
     // its answers are snapshot nouns of plan, too
     ("machine", &["plan"]),
+    // it measures what ondemand counts with
+    ("gpu", &["project", "plan", "ondemand"]),
     (
         "executor",
         &["project", "plan", "health", "event", "scheduler", "engine", "probe", "tool", "machine", "time"],
@@ -86,6 +88,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
             "run",
             "probe",
             "machine",
+            "gpu",
             "tool",
             "journal",
             "serve",
@@ -98,9 +101,10 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     // netns opens /proc/PID/ns/net: there is no other way into a container's network
     // tool looks for programs
     // machine reads /proc
-    ("std::fs", &["cli", "journal", "engine/docker", "machine", "probe/netns.rs", "tool"]),
+    // gpu/fake reads a file that stands in for a driver, gpu/smi runs a program
+    ("std::fs", &["cli", "journal", "engine/docker", "machine", "gpu/fake.rs", "probe/netns.rs", "tool"]),
     ("std::env", &["cli", "journal", "engine/docker", "main.rs"]),
-    ("std::process", &["cli", "journal", "engine/docker", "tool", "main.rs"]),
+    ("std::process", &["cli", "journal", "engine/docker", "gpu/smi.rs", "tool", "main.rs"]),
 ];
 
 const MAX_LINES: usize = 700;

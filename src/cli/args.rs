@@ -56,6 +56,7 @@ Variables, which a flag beats and which beat the file:
                                                      as the flags of `up` and `run`
   DOCKER_ORCH_LOCK_TIMEOUT                           as --lock-timeout
   DOCKER_ORCH_ENGINE_TIMEOUT                         how long one call to the engine may take [2m]
+  DOCKER_ORCH_GPUS                                   where to look for GPUs: see `docker orch gpu --help`
   DOCKER_HOST, DOCKER_CONTEXT, DOCKER_CONFIG, ...    as for `docker`
   COMPOSE_FILE, COMPOSE_PROJECT_NAME, COMPOSE_PROFILES, ...
                                                      as for `docker compose`
@@ -287,6 +288,8 @@ pub enum Command {
     Config(ConfigArgs),
     /// Look at everything that a start needs, and say what is wrong
     Doctor(DoctorArgs),
+    /// List the GPUs of this machine and their memory
+    Gpu(GpuArgs),
     /// Compare a start one service after the other, in parallel, and with Docker Compose
     Bench(BenchArgs),
     /// Pull images
@@ -342,7 +345,12 @@ impl Command {
             }
             Self::Pull(args) => before.with_late(&args.late),
             Self::Build(args) => before.with_late(&args.late),
-            Self::Run(_) | Self::Schema(_) | Self::Completion(_) | Self::Man(_) | Self::Version(_) => before,
+            Self::Run(_)
+            | Self::Gpu(_)
+            | Self::Schema(_)
+            | Self::Completion(_)
+            | Self::Man(_)
+            | Self::Version(_) => before,
         }
     }
 
@@ -372,6 +380,7 @@ impl Command {
             Self::Why(_) => "why",
             Self::Config(_) => "config",
             Self::Doctor(_) => "doctor",
+            Self::Gpu(_) => "gpu",
             Self::Bench(_) => "bench",
             Self::Pull(_) => "pull",
             Self::Build(_) => "build",

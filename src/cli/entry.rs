@@ -134,6 +134,7 @@ async fn run(invocation: &Invocation, command: &Command) -> Result<Exit, CliErro
         Command::Schema(_) => Ok(print(&format!("{:#}\n", crate::compose::extension::json_schema()))),
         Command::Completion(args) => Ok(super::completion::run(args.shell)),
         Command::Man(args) => super::man::run(args),
+        Command::Gpu(args) => super::gpu::run(invocation, args).await,
         Command::Doctor(args) => super::doctor::run(invocation, args).await,
         Command::Config(args) => super::config::run(invocation, args).await,
         Command::Version(args) => Ok(print_line(&version::text(args))),

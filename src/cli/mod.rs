@@ -27,6 +27,7 @@ mod expected;
 mod files;
 mod fingerprints;
 mod follow;
+mod gpu;
 mod health;
 mod history;
 mod images;

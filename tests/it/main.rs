@@ -14,6 +14,7 @@ mod doctor;
 mod down_order;
 mod examples;
 mod faults;
+mod gpu;
 mod history;
 mod hooks;
 mod inspect_old_api;

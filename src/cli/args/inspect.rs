@@ -299,6 +299,27 @@ pub struct DoctorArgs {
     pub late: LateProjectFlags,
 }
 
+/// `gpu`.
+#[derive(Debug, Clone, Copy, Default, Args)]
+#[command(after_help = "\
+Asks NVIDIA's library (NVML), else `nvidia-smi`. FREE is what can be had now:
+what others and the driver hold is USED. The GPUs are this machine's, also
+where the engine is elsewhere. DOCKER_ORCH_GPUS says where to look: auto, nvml,
+nvidia-smi, none, or fake:PATH for GPUs that a JSON file makes up.
+
+Examples:
+  docker orch gpu                A line for each GPU
+  docker orch gpu --watch        The same, every second
+  docker orch gpu --format json  One JSON object per line, sizes in bytes")]
+pub struct GpuArgs {
+    /// Go on, and print them again every second
+    #[arg(short = 'w', long)]
+    pub watch: bool,
+    /// Print them this way
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "table")]
+    pub format: Format,
+}
+
 /// `schema`.
 #[derive(Debug, Clone, Default, Args)]
 #[command(after_help = "\

@@ -187,6 +187,7 @@ fn help_lists_every_command() {
     why         Show what services that are loaded on demand are doing, and why
     config      Show the project as it is understood
     doctor      Look at everything that a start needs, and say what is wrong
+    gpu         List the GPUs of this machine and their memory
     bench       Compare a start one service after the other, in parallel, and with Docker Compose
     pull        Pull images
     build       Build images

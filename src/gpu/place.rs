@@ -1,0 +1,206 @@
+//! How a container is given GPUs: written into its service, as if its file had named them.
+
+use super::Device;
+use crate::{
+    plan::EngineFacts,
+    project::{DeviceRequest, Mapping, Service},
+};
+
+/// How an engine is told which GPUs a container gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// By their UUIDs.
+    Ids,
+    /// By their names in the Container Device Interface.
+    Cdi,
+}
+
+/// The driver of requests for names of the Container Device Interface.
+const CDI: &str = "cdi";
+
+impl Way {
+    /// The way that a service's file asks for, else the one that the engine has: NVIDIA's runtime keeps what the file
+    /// says of capabilities and options. An engine that names neither takes UUIDs, or says what it lacks.
+    pub fn of(service: &Service, facts: &EngineFacts) -> Self {
+        let asked = requests(service).next().and_then(|request| request.driver.as_deref());
+        let has_runtime = facts.runtimes.iter().any(|name| name == "nvidia");
+        let has_names = facts.cdi_devices.iter().any(|id| id.contains("/gpu="));
+        match asked {
+            Some(CDI) => Self::Cdi,
+            Some(driver) if !driver.is_empty() => Self::Ids,
+            _ if has_names && !has_runtime => Self::Cdi,
+            _ => Self::Ids,
+        }
+    }
+}
+
+/// The service with exactly these GPUs, in place of the ones that it asks for. Where it asks for none, a request is
+/// added. Other devices stay as they are.
+#[must_use]
+pub fn placed(service: &Service, devices: &[Device], facts: &EngineFacts) -> Service {
+    let way = Way::of(service, facts);
+    let names: Vec<String> = devices.iter().map(|device| name(device, way, facts)).collect();
+    let mut service = service.clone();
+    let reserved = service.deploy.as_mut().and_then(|deploy| deploy.resources.reservations.as_mut());
+    let mut reserved = reserved.map(|reserved| &mut reserved.devices);
+    // The first request for GPUs stands for all of them: a container gets the sum of its requests.
+    let is_first_reserved = reserved.as_deref().is_some_and(|requests| requests.iter().any(is_gpu));
+    if let Some(requests) = reserved.take() {
+        choose(requests, way, &names, is_gpu);
+    }
+    if is_first_reserved {
+        service.gpus.clear();
+    } else if service.gpus.is_empty() {
+        service.gpus.push(DeviceRequest::default());
+    }
+    choose(&mut service.gpus, way, &names, |_| true);
+    service
+}
+
+/// Writes names into the first of these requests and drops the others. Without names, all go.
+fn choose(
+    requests: &mut Vec<DeviceRequest>,
+    way: Way,
+    names: &[String],
+    is_meant: impl Fn(&DeviceRequest) -> bool,
+) {
+    let mut is_first = !names.is_empty();
+    requests.retain_mut(|request| {
+        if !is_meant(request) {
+            return true;
+        }
+        request.count = None;
+        request.device_ids = names.to_vec();
+        if way == Way::Cdi {
+            request.driver = Some(CDI.to_owned());
+            // The engine refuses them beside names.
+            request.options = Mapping::default();
+        }
+        std::mem::take(&mut is_first)
+    });
+}
+
+/// By what an engine knows a device. A list of names that lacks it is told by its UUID, and the engine says so.
+fn name(device: &Device, way: Way, facts: &EngineFacts) -> String {
+    let ends = |end: &str| facts.cdi_devices.iter().find(|id| id.ends_with(&format!("/gpu={end}")));
+    match way {
+        Way::Ids => device.id.0.clone(),
+        Way::Cdi => ends(&device.id.0)
+            .or_else(|| ends(&device.index.to_string()))
+            .cloned()
+            .unwrap_or_else(|| format!("nvidia.com/gpu={}", device.id)),
+    }
+}
+
+fn requests(service: &Service) -> impl Iterator<Item = &DeviceRequest> {
+    let reserved = service.deploy.as_ref().and_then(|deploy| deploy.resources.reservations.as_ref());
+    let reserved = reserved.into_iter().flat_map(|reserved| &reserved.devices).filter(|r| is_gpu(r));
+    reserved.chain(&service.gpus)
+}
+
+/// Whether a reservation is for GPUs; what stands in `gpus` always is.
+fn is_gpu(request: &DeviceRequest) -> bool {
+    request.capabilities.iter().any(|what| what == "gpu")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ondemand::DeviceId,
+        project::{Deploy, Resource},
+    };
+
+    fn device(index: u32, id: &str) -> Device {
+        Device { id: DeviceId(id.into()), index, name: "T".into(), memory: None, processes: None }
+    }
+
+    fn with_runtime() -> EngineFacts {
+        EngineFacts { runtimes: vec!["nvidia".into(), "runc".into()], ..EngineFacts::default() }
+    }
+
+    fn with_names(names: &[&str]) -> EngineFacts {
+        let cdi_devices = names.iter().map(|name| (*name).to_owned()).collect();
+        EngineFacts { cdi_devices, ..EngineFacts::default() }
+    }
+
+    fn gpus(requests: Vec<DeviceRequest>) -> Service {
+        Service { gpus: requests, ..Service::default() }
+    }
+
+    fn reserved(requests: Vec<DeviceRequest>) -> Service {
+        let mut deploy = Deploy::default();
+        deploy.resources.reservations = Some(Resource { devices: requests, ..Resource::default() });
+        Service { deploy: Some(deploy), ..Service::default() }
+    }
+
+    fn count(count: i64) -> DeviceRequest {
+        DeviceRequest { count: Some(count), ..DeviceRequest::default() }
+    }
+
+    fn capable(what: &str, request: DeviceRequest) -> DeviceRequest {
+        DeviceRequest { capabilities: vec![what.into()], ..request }
+    }
+
+    /// What the engine would be asked for.
+    fn written(service: &Service) -> String {
+        let reserved = service.deploy.as_ref().and_then(|d| d.resources.reservations.as_ref());
+        let reserved = reserved.map(|r| &r.devices);
+        serde_json::json!({"reserved": reserved, "gpus": service.gpus}).to_string()
+    }
+
+    #[test]
+    fn a_count_becomes_the_chosen_ids() {
+        let service = gpus(vec![count(1)]);
+        let placed = placed(&service, &[device(1, "GPU-b")], &with_runtime());
+        insta::assert_snapshot!(written(&placed), @r#"{"reserved":null,"gpus":[{"device_ids":["GPU-b"]}]}"#);
+        assert_eq!(service.gpus[0].count, Some(1));
+    }
+
+    #[test]
+    fn a_reservation_stays_where_it_is_with_its_driver_and_options() {
+        let mut wanted = capable("gpu", count(-1));
+        wanted.driver = Some("nvidia".into());
+        wanted.options.insert("virtualization".into(), "false".into());
+        let mut service = reserved(vec![capable("tpu", count(1)), wanted, capable("gpu", count(2))]);
+        service.gpus = vec![count(1)];
+        let placed = placed(&service, &[device(0, "GPU-a"), device(1, "GPU-b")], &with_runtime());
+        insta::assert_snapshot!(written(&placed), @r#"{"reserved":[{"capabilities":["tpu"],"count":1},{"capabilities":["gpu"],"driver":"nvidia","device_ids":["GPU-a","GPU-b"],"options":{"virtualization":"false"}}],"gpus":[]}"#);
+    }
+
+    #[test]
+    fn a_service_that_only_says_what_memory_it_needs_gets_a_request() {
+        let placed = placed(&Service::default(), &[device(0, "GPU-a")], &EngineFacts::default());
+        insta::assert_snapshot!(written(&placed), @r#"{"reserved":null,"gpus":[{"device_ids":["GPU-a"]}]}"#);
+    }
+
+    #[test]
+    fn names_are_the_engines_own() {
+        let facts = with_names(&["nvidia.com/gpu=0", "nvidia.com/gpu=GPU-a", "nvidia.com/gpu=1"]);
+        let mut wanted = count(-1);
+        wanted.options.insert("virtualization".into(), "false".into());
+        let devices = [device(0, "GPU-a"), device(1, "GPU-b"), device(2, "GPU-c")];
+        let placed = placed(&gpus(vec![wanted]), &devices, &facts);
+        insta::assert_snapshot!(written(&placed), @r#"{"reserved":null,"gpus":[{"driver":"cdi","device_ids":["nvidia.com/gpu=GPU-a","nvidia.com/gpu=1","nvidia.com/gpu=GPU-c"]}]}"#);
+    }
+
+    #[test]
+    fn the_file_says_by_which_way() {
+        let by = |driver: &str| {
+            gpus(vec![DeviceRequest { driver: Some(driver.into()), ..DeviceRequest::default() }])
+        };
+        let (runtime, names) = (with_runtime(), with_names(&["nvidia.com/gpu=0"]));
+        assert_eq!(Way::of(&by("cdi"), &runtime), Way::Cdi);
+        assert_eq!(Way::of(&by("nvidia"), &names), Way::Ids);
+        assert_eq!(Way::of(&by(""), &names), Way::Cdi);
+        assert_eq!(Way::of(&by(""), &with_names(&["vendor.com/net=0"])), Way::Ids);
+        let both = EngineFacts { cdi_devices: names.cdi_devices, ..runtime };
+        assert_eq!(Way::of(&Service::default(), &both), Way::Ids);
+    }
+
+    #[test]
+    fn without_devices_nothing_is_asked_for() {
+        let placed = placed(&gpus(vec![count(1)]), &[], &with_runtime());
+        assert_eq!(placed.gpus, []);
+    }
+}
