@@ -46,6 +46,7 @@ mod up_failure;
 mod up_interop;
 mod up_interrupt;
 mod up_kill;
+mod up_llama;
 mod up_order;
 mod up_plugin;
 mod up_preflight;

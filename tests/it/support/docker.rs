@@ -49,6 +49,23 @@ fn build() {
     assert!(built.success(), "the example image cannot be built");
 }
 
+/// Whether there is the image of llama.cpp's server; a test that goes without it says so. Built once, from Debian's
+/// packages: that takes a network.
+#[expect(clippy::print_stderr, reason = "a test that was skipped says so")]
+pub(crate) fn has_llama() -> bool {
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/images/llama.sh");
+    let built = Command::new(script).output().expect("llama.sh");
+    let said = String::from_utf8_lossy(&built.stderr).into_owned();
+    match built.status.code() {
+        Some(0) => true,
+        Some(77) => {
+            eprintln!("skipped: {said}");
+            false
+        }
+        _ => panic!("the image of llama.cpp's server cannot be built: {said}"),
+    }
+}
+
 /// Everything of one project: removed at the end of its test, however that ends.
 pub(crate) struct Leftovers(String);
 
