@@ -59,6 +59,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "plan",
             "event",
             "ondemand",
+            "gpu",
             "engine",
             "probe",
             "machine",

@@ -124,7 +124,7 @@ async fn run(invocation: &Invocation, command: &Command) -> Result<Exit, CliErro
         Command::Wait(args) => super::wait::run(invocation, args).await,
         Command::Rollback(args) => super::rollback::run(invocation, args).await,
         Command::Timeline(args) => super::timeline::run(invocation, args),
-        Command::Serve(args) => super::serve::run(invocation, args).await,
+        Command::Serve(args) => Box::pin(super::serve::run(invocation, args)).await,
         Command::Load(args) => super::control::load(invocation, args).await,
         Command::Unload(args) => super::control::unload(invocation, args).await,
         Command::Pin(args) => super::control::pin(invocation, args, true).await,

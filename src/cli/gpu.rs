@@ -26,15 +26,25 @@ const VARIABLE: &str = "DOCKER_ORCH_GPUS";
 /// How often `--watch` asks.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// Where this machine's GPUs are looked for, and what came of it.
+///
+/// # Errors
+///
+/// The place to look for them, named by the environment, is wrong.
+pub(super) async fn look(invocation: &Invocation) -> Result<(Source, Found), CliError> {
+    let source = Source::read(invocation.env(VARIABLE).unwrap_or_default())
+        .map_err(|words| CliError::usage(format!("{VARIABLE}: {words}")))?;
+    let found = find(&source).await;
+    Ok((source, found))
+}
+
 /// Lists GPUs.
 ///
 /// # Errors
 ///
 /// The place to look for them, named by the environment, is wrong; or a driver that has answered before answers no more.
 pub(super) async fn run(invocation: &Invocation, args: &GpuArgs) -> Result<Exit, CliError> {
-    let source = Source::read(invocation.env(VARIABLE).unwrap_or_default())
-        .map_err(|words| CliError::usage(format!("{VARIABLE}: {words}")))?;
-    let found = find(&source).await;
+    let (source, found) = look(invocation).await?;
     let Some((gpus, measured)) = &found.gpus else {
         return none(&source, &found);
     };

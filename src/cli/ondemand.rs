@@ -12,15 +12,16 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{CliError, Invocation, args::UpArgs, control::Control, entry::note, up};
+use super::{CliError, Invocation, args::UpArgs, control::Control, entry::note, gpu, up};
 use crate::{
     engine::Engine,
     journal::{rfc3339, run_id},
-    ondemand::{Change, ServiceId, ServiceSpec, Told},
-    project::{Load, Project},
+    ondemand::{Change, ServiceId, ServiceSpec, Told, Wanted},
+    plan::EngineFacts,
+    project::{Load, Project, Service},
     proxy,
     run::RunLabel,
-    supervisor::{Door, Handle, Supervised, Supervisor, doors, loadable},
+    supervisor::{Devices, Door, Handle, Supervised, Supervisor, doors, loadable},
 };
 
 /// More threads than this gain nothing: the services behind them are the limit.
@@ -74,21 +75,35 @@ pub(super) async fn begin(
     let doors = doors(project, &ids).map_err(|why| {
         CliError::usage(why).hint("`x-orch: {routes: [{port: 8000}]}` says how a service is reached")
     })?;
+    let devices = devices(invocation, project, engine).await?;
     let now = SystemTime::now();
     let id = run_id(now, std::process::id());
     let label = RunLabel { id, time: rfc3339(now), command: "load".to_owned() };
     let options = up::options(invocation, &UpArgs::default());
-    let supervisor = Supervisor::new(
-        Arc::clone(engine),
-        project,
-        services,
-        (options, label),
-        Box::new(Vec::new),
-        Box::new(tell),
-    );
+    let supervisor =
+        Supervisor::new(Arc::clone(engine), project, services, (options, label), devices, Box::new(tell));
     let control = Control::open(invocation, &project.name)?;
     let gateway = Gateway::open(doors, &supervisor.handle())?;
     Ok(Some(OnDemand { supervisor, ids, _gateway: gateway, control }))
+}
+
+/// The GPUs of this machine, where a service wants one.
+async fn devices(
+    invocation: &Invocation,
+    project: &Project,
+    engine: &Arc<dyn Engine>,
+) -> Result<Devices, CliError> {
+    let wants = |service: &Service| {
+        ServiceSpec::of(project, service).is_some_and(|spec| spec.devices != Wanted::None)
+    };
+    if !project.services.values().any(wants) {
+        return Ok(Devices { gpus: None, known: Vec::new(), facts: EngineFacts::default() });
+    }
+    let (_, found) = gpu::look(invocation).await?;
+    let facts = engine.about().await;
+    let facts = facts.map_err(|error| CliError::engine("failed to ask the engine about itself", &error))?;
+    let (gpus, known) = found.gpus.map(|(gpus, measured)| (gpus, measured.devices)).unzip();
+    Ok(Devices { gpus, known: known.unwrap_or_default(), facts })
 }
 
 /// What a user wants to see go by.

@@ -16,4 +16,4 @@ mod stay;
 pub use doors::{Door, doors};
 pub use handle::{Command, Handle};
 pub use load::loadable;
-pub use stay::{Supervised, Supervisor};
+pub use stay::{Devices, Supervised, Supervisor};

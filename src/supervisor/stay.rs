@@ -26,11 +26,12 @@ use super::{
 use crate::{
     engine::{Engine, EngineAction, EngineError, EngineEvent},
     executor::CancelRequest,
+    gpu::{Device, Gpus, placed},
     ondemand::{
-        DeviceId, Effect, GpuRules, Input, LoadId, Machine, Memory, Refusal, RequestId, ServiceId,
-        ServiceSpec, ServiceStatus, State, Told, Wait,
+        DeviceId, Effect, GpuRules, Input, LoadId, Machine, Refusal, RequestId, ServiceId, ServiceSpec,
+        ServiceStatus, State, Told, Wait,
     },
-    plan::{ContainerState, UpOptions},
+    plan::{ContainerState, EngineFacts, UpOptions},
     project::Project,
     run::RunLabel,
     time::Elapsed,
@@ -52,8 +53,15 @@ pub struct Supervised {
     pub project: Arc<Project>,
 }
 
-/// Measures every GPU of the machine.
-pub(super) type Gauge = Box<dyn Fn() -> Vec<(DeviceId, Memory)>>;
+/// The GPUs that services may get.
+pub struct Devices {
+    /// How to ask for them again; `None`: there are none.
+    pub gpus: Option<Arc<dyn Gpus>>,
+    /// What they were when they were found.
+    pub known: Vec<Device>,
+    /// What the engine says of itself: how it gives them to containers.
+    pub facts: EngineFacts,
+}
 
 /// Is told everything that is decided, with the service's name.
 pub(super) type Tell = Box<dyn FnMut(&str, &Told)>;
@@ -66,7 +74,9 @@ pub struct Supervisor {
     services: Vec<Supervised>,
     options: UpOptions,
     label: RunLabel,
-    gauge: Gauge,
+    devices: Devices,
+    /// They are being asked.
+    measuring: bool,
     /// Told everything that is decided.
     tell: Tell,
     machine: Machine,
@@ -102,6 +112,8 @@ enum Waiting {
 enum Done {
     /// What follows from it.
     Inputs(Vec<Input>),
+    /// What the GPUs are now; `None`: they do not say.
+    Measured(Option<Vec<Device>>),
     /// A service is ready, and this is where.
     Loaded(ServiceId, LoadId, IpAddr),
 }
@@ -120,7 +132,7 @@ impl Supervisor {
         project: &Project,
         services: Vec<Supervised>,
         (options, label): (UpOptions, RunLabel),
-        gauge: Gauge,
+        devices: Devices,
         tell: Tell,
     ) -> Self {
         let (sender, inbox) = mpsc::unbounded_channel();
@@ -138,7 +150,8 @@ impl Supervisor {
             services,
             options,
             label,
-            gauge,
+            devices,
+            measuring: false,
             tell,
             machine: Machine::new(),
             began: Instant::now(),
@@ -169,7 +182,7 @@ impl Supervisor {
 
     /// Stays until it is dropped. What is loaded goes on running then: the next supervisor takes it over.
     pub async fn stay(mut self) {
-        self.measure();
+        self.measured(self.devices.known.clone());
         let mut events = self.listen().await;
         self.adopt().await;
         let mut measures = interval(MEASURE);
@@ -229,10 +242,36 @@ impl Supervisor {
         }
     }
 
+    /// Asks the GPUs, unless they are being asked.
     fn measure(&mut self) {
-        for (device, memory) in (self.gauge)() {
-            self.step(Input::Device { device, memory: Some(memory) });
+        let Some(gpus) = self.devices.gpus.clone().filter(|_| !self.measuring) else { return };
+        self.measuring = true;
+        let ask = async move {
+            match gpus.measure().await {
+                Ok(measured) => Done::Measured(Some(measured.devices)),
+                Err(error) => {
+                    tracing::warn!("the GPUs cannot be measured: {error}");
+                    Done::Measured(None)
+                }
+            }
+        };
+        self.work.push(ask.boxed_local());
+    }
+
+    fn measured(&mut self, devices: Vec<Device>) {
+        let gone = |device: &Device| !devices.iter().any(|now| now.id == device.id);
+        let gone: Vec<DeviceId> =
+            self.devices.known.iter().filter(|known| gone(known)).map(|known| known.id.clone()).collect();
+        for device in gone {
+            self.step(Input::Device { device, memory: None });
         }
+        for device in &devices {
+            // Of one that does not tell its memory nothing can be promised.
+            if let Some(memory) = device.memory {
+                self.step(Input::Device { device: device.id.clone(), memory: Some(memory) });
+            }
+        }
+        self.devices.known = devices;
     }
 
     fn found_at(&mut self, service: ServiceId, address: IpAddr) {
@@ -245,6 +284,12 @@ impl Supervisor {
     fn done(&mut self, done: Done) {
         match done {
             Done::Inputs(inputs) => inputs.into_iter().for_each(|input| self.step(input)),
+            Done::Measured(devices) => {
+                self.measuring = false;
+                if let Some(devices) = devices {
+                    self.measured(devices);
+                }
+            }
             Done::Loaded(service, load, address) => {
                 self.found_at(service, address);
                 self.step(Input::Loaded { service, load });
@@ -385,15 +430,7 @@ impl Supervisor {
             },
             Effect::Load { service, load, devices, adopt: _ } => self.load(service, load, &devices),
             Effect::Unload { service, force } => self.unload(service, force),
-            Effect::Measure { .. } => {
-                // After this turn: what is measured goes in as any other input.
-                let devices = (self.gauge)();
-                let inputs = devices
-                    .into_iter()
-                    .map(|(device, memory)| Input::Device { device, memory: Some(memory) });
-                let inputs: Vec<Input> = inputs.collect();
-                self.work.push(async move { Done::Inputs(inputs) }.boxed_local());
-            }
+            Effect::Measure { .. } => self.measure(),
             Effect::Tell(told) => {
                 let name = self.services.get(told.service.0 as usize).map(|service| service.name.clone());
                 (self.tell)(&name.unwrap_or_default(), &told);
@@ -430,7 +467,7 @@ impl Supervisor {
         let before = self.loading.insert(service, Loading { cancel, over: Some(over) });
         let task = Load {
             service: known.name.clone(),
-            project: placed(&known.project, &known.name, devices),
+            project: self.placed(known, devices),
             engine: Arc::clone(&self.engine),
             options: UpOptions { services: vec![known.name.clone()], ..self.options.clone() },
             label: self.label.clone(),
@@ -460,6 +497,20 @@ impl Supervisor {
             }
         };
         self.work.push(work.boxed_local());
+    }
+
+    /// The project in which a service is loaded, with the devices that it is to use.
+    fn placed(&self, service: &Supervised, devices: &[DeviceId]) -> Arc<Project> {
+        let chosen = |device: &&Device| devices.contains(&device.id);
+        let chosen: Vec<Device> = self.devices.known.iter().filter(chosen).cloned().collect();
+        if chosen.is_empty() {
+            return Arc::clone(&service.project);
+        }
+        let mut project = Project::clone(&service.project);
+        if let Some(wants) = project.services.get_mut(&service.name) {
+            *wants = placed(wants, &chosen, &self.devices.facts);
+        }
+        Arc::new(project)
     }
 
     fn unload(&mut self, service: ServiceId, force: bool) {
@@ -497,25 +548,4 @@ impl Handle {
 /// The number of a service, by its place.
 fn id(index: usize) -> ServiceId {
     ServiceId(u32::try_from(index).unwrap_or(u32::MAX))
-}
-
-/// The project with the devices that a service is to use.
-fn placed(project: &Arc<Project>, service: &str, devices: &[DeviceId]) -> Arc<Project> {
-    if devices.is_empty() {
-        return Arc::clone(project);
-    }
-    let mut placed = Project::clone(project);
-    if let Some(service) = placed.services.get_mut(service) {
-        let ids: Vec<String> = devices.iter().map(|device| device.0.clone()).collect();
-        let reserved = service.deploy.as_mut().and_then(|deploy| deploy.resources.reservations.as_mut());
-        let reserved = reserved.into_iter().flat_map(|reserved| &mut reserved.devices);
-        let is_gpu = |request: &&mut crate::project::DeviceRequest| {
-            request.capabilities.iter().any(|what| what == "gpu")
-        };
-        for request in service.gpus.iter_mut().chain(reserved.filter(is_gpu)).take(1) {
-            request.count = None;
-            request.device_ids.clone_from(&ids);
-        }
-    }
-    Arc::new(placed)
 }

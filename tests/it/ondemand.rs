@@ -10,7 +10,7 @@ use docker_orch::{ondemand::ServiceId, supervisor::doors};
 
 use crate::support::{
     lab,
-    stack::{PATIENCE, Stack},
+    stack::{PATIENCE, Running, Stack},
 };
 
 /// Ports of this machine that nobody has just now.
@@ -167,6 +167,35 @@ fn what_runs_is_taken_over_and_what_is_wanted_by_hand_is_done() {
     serve.until("chat failed");
     stack.run("load chat").code(0);
     is_served(&ask(chat, "GET /health", ""));
+    serve.signal("INT");
+    serve.end().code(0);
+}
+
+#[test]
+fn what_can_never_fit_is_refused_at_once() {
+    let [port] = free_ports::<1>();
+    let stack = Stack::new(
+        "ondemand-fit",
+        &format!(
+            "
+services:
+  large:
+    image: docker-orch-example
+    scale: 0
+    ports: ['{port}:80']
+    x-orch: {{load: on_demand, vram: 40GiB, routes: [{{port: 80}}], health_check: {{http: ':80/health'}}}}
+"
+        ),
+    );
+    stack.write("gpus.json", r#"[{"uuid": "GPU-a", "total": 25769803776, "free": 24696061952}]"#);
+    let mut serve = stack.orch("serve --dashboard 0");
+    serve.env("DOCKER_ORCH_GPUS", format!("fake:{}", stack.folder().join("gpus.json").display()));
+    let mut serve = Running::spawn(serve);
+    serve.until("nothing runs");
+    let answer = ask(port, "GET /", "");
+    assert!(answer.starts_with("HTTP/1.1 507 ") && answer.contains("insufficient_vram"), "{answer}");
+    shows(&stack, "why large", &["large is blocked", "40 GiB"]);
+    assert_eq!(stack.containers().len(), 0);
     serve.signal("INT");
     serve.end().code(0);
 }
