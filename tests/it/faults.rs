@@ -167,8 +167,14 @@ fn with_each(
 
 /// Its code is one of `codes`, and it says what happened.
 fn ended(ran: &Ran, codes: &[i32]) -> Result<(), String> {
-    let said =
-        ["exited with code 7", "does it harm", "connection to the engine", "no answer", "cannot reach"];
+    let said = [
+        "exited with code 7",
+        "does it harm",
+        "connection to the engine",
+        "no answer",
+        "cannot reach",
+        "still runs",
+    ];
     if !codes.contains(&ran.exit_code()) {
         return Err(format!("it ended with {}:\n{}", ran.exit_code(), ran.err));
     }

@@ -30,7 +30,7 @@ const UNORDERED: &[&str] =
     &["Env", "Binds", "Mounts", "Links", "Aliases", "DNSNames", "Ulimits", "ExtraHosts", "RepoTags"];
 
 /// Addresses that the files give begin like this; all others are chosen by the engine.
-const GIVEN: [&str; 3] = ["10.", "fd77:", "02:77:00:"];
+const GIVEN: [&str; 3] = ["10.77.", "fd77:", "02:77:00:"];
 
 /// Inspects every container, network, volume and built image of the project, and lists what lies in the containers'
 /// own layers.
