@@ -2,7 +2,7 @@
 //!
 //! *Owns* the ways to ask for GPUs (NVIDIA's library, `nvidia-smi`, a file that stands in for both) and the words in which
 //! an engine is told which ones a container gets. *Must not know* who needs memory, nor what is loaded where. Nothing is
-//! looked for until [`find`] is called.
+//! looked for until [`find()`] is called.
 //!
 //! MIG slices are not listed: a GPU that is cut into slices is listed as a whole.
 

@@ -69,6 +69,9 @@ pub(super) fn stream(
     from: From,
 ) -> Response<AnyBody> {
     let name = entry.name.clone();
+    let mut request = request;
+    // Its head is sent before the service's: nothing could say that what follows is compressed.
+    request.headers_mut().remove(header::ACCEPT_ENCODING);
     let answer = async move {
         let refused = |refusal| Problem::Refused { service: entry.name.clone(), refusal };
         let admission = door.activation.ask(entry.service, Wait::Held(None)).await.map_err(refused)?;

@@ -68,8 +68,7 @@ pub(super) async fn serve(listener: TcpListener, site: Arc<Site>, activation: Ar
 }
 
 async fn converse(stream: TcpStream, client: IpAddr, door: Arc<Door>) {
-    // What is answered is sent at once; it works without, too.
-    stream.set_nodelay(true).ok();
+    limits::watch(&stream);
     let (tunnels, mut opened) = mpsc::unbounded_channel::<BoxFuture<'static, ()>>();
     let from = From { client, tunnels };
     let service = service_fn(move |request: Request<Incoming>| {
@@ -87,7 +86,12 @@ async fn converse(stream: TcpStream, client: IpAddr, door: Arc<Door>) {
         .header_read_timeout(limits::HEAD)
         .max_buf_size(limits::HEAD_SIZE)
         .max_headers(limits::HEAD_LINES);
-    server.http2().timer(TokioTimer::new()).max_header_list_size(limits::HEAD_LIST);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(limits::HEAD_LIST)
+        .keep_alive_interval(Some(limits::HEAD))
+        .keep_alive_timeout(limits::HEAD);
     let connection = server.serve_connection_with_upgrades(TokioIo::new(Moving::new(stream)), service);
     if let Err(error) = connection.await {
         tracing::debug!("a connection broke: {error}");

@@ -34,6 +34,17 @@ pub(super) const KEPT: Duration = Duration::from_secs(4);
 /// Connections of one address at the same time; the next one waits until another has ended.
 pub(super) const CONNECTIONS: usize = 4096;
 
+/// Has bytes sent at once, and the other side asked whether it is still there when it has been silent for long. A
+/// connection works without either, too.
+pub(super) fn watch(stream: &tokio::net::TcpStream) {
+    use rustix::net::sockopt;
+    stream.set_nodelay(true).ok();
+    sockopt::set_socket_keepalive(stream, true).ok();
+    sockopt::set_tcp_keepidle(stream, STALL).ok();
+    sockopt::set_tcp_keepintvl(stream, Duration::from_secs(15)).ok();
+    sockopt::set_tcp_keepcnt(stream, 4).ok();
+}
+
 /// A connection that breaks when the other side takes nothing of what it is sent for [`STALL`].
 pub(super) struct Moving<T> {
     inner: T,

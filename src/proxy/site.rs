@@ -52,10 +52,10 @@ impl Site {
     /// The entry for a host and a path: one that names the host before one that does not, then the longest path, then the
     /// first in the file.
     pub fn at(&self, host: &str, path: &str) -> Option<&Entry> {
-        let host = without_port(host);
+        let (host, path) = (without_port(host), canonical(path));
         let fits = |entry: &&Entry| {
             entry.host.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(host))
-                && entry.path.as_ref().is_none_or(|wanted| is_below(path, wanted))
+                && entry.path.as_ref().is_none_or(|wanted| is_below(&path, wanted))
         };
         let rank = |entry: &Entry| (entry.host.is_some(), entry.path.as_ref().map_or(0, String::len));
         // Of several that rank the same `max_by_key` gives the last.
@@ -73,7 +73,8 @@ impl Site {
 impl Entry {
     /// Whether a path is for the service's administrators only.
     pub fn is_closed(&self, path: &str) -> bool {
-        self.closed.iter().any(|closed| is_below(path, closed))
+        let path = canonical(path);
+        self.closed.iter().any(|closed| is_below(&path, closed))
     }
 }
 
@@ -81,6 +82,20 @@ impl Entry {
 fn is_below(path: &str, above: &str) -> bool {
     let above = above.trim_end_matches('/');
     path.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// A path as servers read it: percent-encoding undone, without empty parts and dots. What is passed on stays as it is.
+fn canonical(path: &str) -> String {
+    let decoded = percent_encoding::percent_decode_str(path).decode_utf8_lossy().replace('\\', "/");
+    let mut parts = Vec::new();
+    for part in decoded.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
 }
 
 fn without_port(host: &str) -> &str {
@@ -153,6 +168,9 @@ pub(super) mod tests {
         let mut vllm = entry(0, None, None);
         vllm.closed = vec!["/sleep".to_owned()];
         assert!(vllm.is_closed("/sleep") && vllm.is_closed("/sleep/x"));
+        for disguised in ["/%73leep", "//sleep", "/v1/../sleep", "/./sleep/", "/v1/%2e%2e/sleep", "\\sleep"] {
+            assert!(vllm.is_closed(disguised), "{disguised}");
+        }
         assert!(!vllm.is_closed("/sleeping") && !vllm.is_closed("/"));
     }
 }

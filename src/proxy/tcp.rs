@@ -9,7 +9,11 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Activation, limits, site::Entry};
+use super::{
+    Activation,
+    limits::{self, Moving},
+    site::Entry,
+};
 use crate::{ondemand::Wait, project::WakeOn};
 
 /// How long a client that has sent nothing yet may stand there: a port scan is over long before.
@@ -43,8 +47,8 @@ pub(super) async fn serve(listener: TcpListener, entry: Entry, activation: Arc<d
 
 /// Carries one connection to its end. What cannot be served is closed without a word: only the service's protocol could
 /// say why.
-async fn carry(mut client: TcpStream, entry: &Entry, activation: &dyn Activation) -> std::io::Result<()> {
-    client.set_nodelay(true).ok();
+async fn carry(client: TcpStream, entry: &Entry, activation: &dyn Activation) -> std::io::Result<()> {
+    limits::watch(&client);
     if entry.wake_on == WakeOn::Data {
         let mut first = [0];
         // Only looked at: it stays where it is until it is passed on. Nothing at all means that the client has left.
@@ -60,8 +64,8 @@ async fn carry(mut client: TcpStream, entry: &Entry, activation: &dyn Activation
     let admission = admission.map_err(|refusal| std::io::Error::other(refusal.to_string()))?;
     let service = TcpStream::connect((admission.address, entry.port));
     let mut service = timeout(limits::CONNECT, service).await??;
-    service.set_nodelay(true).ok();
-    tokio::io::copy_bidirectional(&mut client, &mut service).await?;
+    limits::watch(&service);
+    tokio::io::copy_bidirectional(&mut Moving::new(client), &mut service).await?;
     drop(admission);
     Ok(())
 }

@@ -83,6 +83,10 @@ impl Gate {
         self.open.store(open, Ordering::SeqCst);
     }
 
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(Ordering::SeqCst)
+    }
+
     /// Waits until nobody is inside any more.
     pub(super) async fn emptied(&self) {
         loop {

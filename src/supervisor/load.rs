@@ -9,8 +9,9 @@ use crate::{
     engine::{Engine, Scope},
     event::{Event, EventKind, Sink, StageStatus, Verdict},
     executor::{CancelRequest, Run},
+    gpu::Device,
     machine::ThisMachine,
-    ondemand::LoadFailure,
+    ondemand::{DeviceId, LoadFailure},
     plan::{Container, ContainerState, Plan, UpOptions},
     probe::Prober,
     project::{OnFailure, Project},
@@ -97,10 +98,12 @@ impl Load {
         }
         let found = containers(engine.as_ref(), &project.name, &service).await;
         let running = found.into_iter().flatten().find(|c| c.state == ContainerState::Running);
-        running
-            .as_ref()
-            .and_then(address)
-            .ok_or_else(|| failure("it is ready, and has no address on any network"))
+        let Some(address) = running.as_ref().and_then(address) else {
+            // What was begun of it must not go on unseen; where it does not stop, that is told at the next try.
+            unload(engine, &project.name, &service, true).await.ok();
+            return Err(failure("it is ready, and has no address on any network"));
+        };
+        Ok(address)
     }
 }
 
@@ -122,6 +125,26 @@ fn refused(error: RunError) -> String {
 fn tells_of_memory(line: &str) -> bool {
     let line = line.to_lowercase();
     OUT_OF_MEMORY.iter().any(|words| line.contains(words))
+}
+
+/// The GPUs that a container was given, of these: by what it was made with. All of them where that cannot be told.
+pub(super) async fn devices(engine: &dyn Engine, container: &str, known: &[Device]) -> Vec<DeviceId> {
+    let all = || known.iter().map(|device| device.id.clone()).collect();
+    let Ok(Some(detail)) = engine.inspect(container).await else { return all() };
+    let requests = detail.raw["HostConfig"]["DeviceRequests"].as_array().cloned().unwrap_or_default();
+    let names =
+        requests.iter().flat_map(|request| request["DeviceIDs"].as_array().cloned().unwrap_or_default());
+    let names: Vec<String> = names.filter_map(|name| name.as_str().map(str::to_owned)).collect();
+    // A CDI name ends with what names the device: `nvidia.com/gpu=UUID`.
+    let is_named = |device: &&Device| {
+        let index = device.index.to_string();
+        names.iter().any(|name| {
+            let name = name.rsplit('=').next().unwrap_or(name);
+            name == device.id.0 || name == index
+        })
+    };
+    let given: Vec<DeviceId> = known.iter().filter(is_named).map(|device| device.id.clone()).collect();
+    if given.is_empty() { all() } else { given }
 }
 
 /// Where a container is reached from this machine.

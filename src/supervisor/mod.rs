@@ -1,7 +1,7 @@
 //! Services that are loaded on demand, for real: what the machine of [`crate::ondemand`] decides is done here.
 //!
 //! *Owns* the one loop that hands requests, ends of loads, events of the engine and measurements to the machine and
-//! carries out what it says; which addresses are listened on ([`doors`]); how a service is started (as `up` starts it,
+//! carries out what it says; which addresses are listened on ([`doors()`]); how a service is started (as `up` starts it,
 //! alone with what it depends on) and stopped. *Must not know* which service should be loaded or evicted, how bytes pass,
 //! or the command line.
 //!

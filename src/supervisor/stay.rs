@@ -28,10 +28,10 @@ use crate::{
     executor::CancelRequest,
     gpu::{Device, Gpus, placed},
     ondemand::{
-        DeviceId, Effect, GpuRules, Input, LoadId, Machine, Refusal, RequestId, ServiceId, ServiceSpec,
-        ServiceStatus, State, Told, Wait,
+        DeviceId, Effect, GpuRules, Input, LoadFailure, LoadId, Machine, Refusal, RequestId, ServiceId,
+        ServiceSpec, ServiceStatus, State, Told, Wait,
     },
-    plan::{ContainerState, EngineFacts, UpOptions},
+    plan::{ContainerState, EngineFacts, Recreate, UpOptions},
     project::Project,
     run::RunLabel,
     time::Elapsed,
@@ -92,6 +92,8 @@ pub struct Supervisor {
     /// The one request that stands for all who are inside a service's gate.
     inside: BTreeMap<ServiceId, RequestId>,
     loading: BTreeMap<ServiceId, Loading>,
+    /// Unloads that wait for those inside: one whose place another has taken gives up.
+    stopping: BTreeMap<ServiceId, oneshot::Sender<()>>,
     work: FuturesUnordered<LocalBoxFuture<'static, Done>>,
     /// Loads make what they need one after the other: two that make the same network would make it twice. They wait until
     /// services are ready side by side.
@@ -108,8 +110,21 @@ enum Waiting {
     Hand(oneshot::Sender<Result<(), Refusal>>),
 }
 
+/// What the engine tells of containers.
+type Events = BoxStream<'static, Result<EngineEvent, EngineError>>;
+
+/// A service's container that runs.
+struct Running {
+    /// `None`: it is on no network.
+    address: Option<IpAddr>,
+    /// The GPUs that it has.
+    devices: Vec<DeviceId>,
+}
+
 /// Something that was ordered is over.
 enum Done {
+    /// What runs of each service, and the engine's events since before that was looked at.
+    Seen(Vec<Option<Running>>, Option<Events>),
     /// What follows from it.
     Inputs(Vec<Input>),
     /// What the GPUs are now; `None`: they do not say.
@@ -163,6 +178,7 @@ impl Supervisor {
             addresses: BTreeMap::new(),
             inside: BTreeMap::new(),
             loading: BTreeMap::new(),
+            stopping: BTreeMap::new(),
             work: FuturesUnordered::new(),
             turn: Arc::new(Semaphore::new(1)),
             stages: mpsc::unbounded_channel(),
@@ -183,8 +199,15 @@ impl Supervisor {
     /// Stays until it is dropped. What is loaded goes on running then: the next supervisor takes it over.
     pub async fn stay(mut self) {
         self.measured(self.devices.known.clone());
-        let mut events = self.listen().await;
-        self.adopt().await;
+        self.look(true);
+        // What runs is known before anything is asked for.
+        let mut events = loop {
+            if let Some(done) = self.work.next().await
+                && let Some(events) = self.done(done)
+            {
+                break events;
+            }
+        };
         let mut measures = interval(MEASURE);
         loop {
             let deadline = self.machine.next_deadline().map(|at| self.began + at.since_start());
@@ -192,14 +215,16 @@ impl Supervisor {
                 biased;
                 Some(message) = self.inbox.recv() => self.take(message),
                 Some(input) = self.stages.1.recv() => self.step(input),
-                Some(done) = self.work.next() => self.done(done),
+                Some(done) = self.work.next() => {
+                    if let Some(anew) = self.done(done) {
+                        events = anew;
+                    }
+                }
                 event = events.next() => if let Some(Ok(event)) = event {
                     self.happened(&event);
                 } else {
-                    tokio::time::sleep(AGAIN).await;
-                    events = self.listen().await;
-                    // What happened in between is seen by looking.
-                    self.adopt().await;
+                    events = futures::stream::pending().boxed();
+                    self.look(true);
                 },
                 _ = measures.tick() => self.measure(),
                 () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
@@ -209,37 +234,55 @@ impl Supervisor {
         }
     }
 
-    async fn listen(&self) -> BoxStream<'static, Result<EngineEvent, EngineError>> {
-        match self.engine.events(&self.name).await {
-            Ok(events) => events,
-            Err(error) => {
-                tracing::warn!("the engine's events cannot be heard: {error}");
-                futures::stream::empty().boxed()
+    /// Looks at what runs, beside all else; with `listen` after it listens to the engine's events anew.
+    fn look(&mut self, listen: bool) {
+        let (engine, name) = (Arc::clone(&self.engine), self.name.clone());
+        let services: Vec<String> = self.services.iter().map(|service| service.name.clone()).collect();
+        let known = self.devices.known.clone();
+        let look = async move {
+            let mut events = None;
+            loop {
+                if listen && events.is_none() {
+                    events = engine.events(&name).await.ok();
+                }
+                if events.is_some() == listen
+                    && let Some(seen) = seen(engine.as_ref(), &name, &services, &known).await
+                {
+                    return Done::Seen(seen, events);
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+        };
+        self.work.push(look.boxed_local());
+    }
+
+    /// Tells the machine what runs already, and what does not any more.
+    fn adopt(&mut self, seen: Vec<Option<Running>>) {
+        for (index, running) in seen.into_iter().enumerate() {
+            let service = id(index);
+            let Some(state) = self.machine.service(service).map(|status| status.state) else { continue };
+            let is_up = matches!(state, State::Ready | State::Busy | State::Draining);
+            match running {
+                Some(running) if may_be_found(state) => self.is_found(service, running),
+                Some(running) if is_up && self.addresses.get(&service) != running.address.as_ref() => {
+                    let message = "it was started anew, and is somewhere else".to_owned();
+                    self.step(Input::Died { service, message });
+                    self.is_found(service, running);
+                }
+                None if is_up => {
+                    let message = "it does not run any more".to_owned();
+                    self.step(Input::Died { service, message });
+                }
+                Some(_) | None => {}
             }
         }
     }
 
-    /// Tells the machine what runs already, and what does not any more.
-    async fn adopt(&mut self) {
-        for index in 0..self.services.len() {
-            let name = self.services[index].name.clone();
-            let Some(found) = load::containers(self.engine.as_ref(), &self.name, &name).await else { return };
-            let running = found.iter().find(|c| c.state == ContainerState::Running);
-            let state = self.machine.service(id(index)).map(|status| status.state);
-            match (running, state) {
-                (Some(container), Some(State::Cold | State::Failed | State::Waiting)) => {
-                    if let Some(address) = load::address(container) {
-                        self.found_at(id(index), address);
-                    }
-                    self.step(Input::Found { service: id(index), devices: Vec::new(), ready: false });
-                }
-                (None, Some(State::Ready | State::Busy)) => {
-                    let message = "it does not run any more".to_owned();
-                    self.step(Input::Died { service: id(index), message });
-                }
-                _ => {}
-            }
+    fn is_found(&mut self, service: ServiceId, running: Running) {
+        if let Some(address) = running.address {
+            self.found_at(service, address);
         }
+        self.step(Input::Found { service, devices: running.devices, ready: false });
     }
 
     /// Asks the GPUs, unless they are being asked.
@@ -281,9 +324,14 @@ impl Supervisor {
         }
     }
 
-    fn done(&mut self, done: Done) {
+    /// What follows from something that is over; the engine's events, where they are listened to anew.
+    fn done(&mut self, done: Done) -> Option<Events> {
         match done {
             Done::Inputs(inputs) => inputs.into_iter().for_each(|input| self.step(input)),
+            Done::Seen(seen, events) => {
+                self.adopt(seen);
+                return events;
+            }
             Done::Measured(devices) => {
                 self.measuring = false;
                 if let Some(devices) = devices {
@@ -295,6 +343,7 @@ impl Supervisor {
                 self.step(Input::Loaded { service, load });
             }
         }
+        None
     }
 
     fn take(&mut self, message: Message) {
@@ -365,6 +414,9 @@ impl Supervisor {
 
     /// Containers that come up or end without the machine's doing.
     fn happened(&mut self, event: &EngineEvent) {
+        if event.attributes.get("com.docker.compose.oneoff").is_some_and(|one_off| one_off == "True") {
+            return;
+        }
         let name = event.attributes.get("com.docker.compose.service");
         let Some(index) = self.services.iter().position(|service| Some(&service.name) == name) else {
             return;
@@ -374,11 +426,11 @@ impl Supervisor {
                 let message = format!("exited with code {code}");
                 self.step(Input::Died { service: id(index), message });
             }
-            EngineAction::Started => {
-                let state = self.machine.service(id(index)).map(|status| status.state);
-                if matches!(state, Some(State::Cold | State::Failed)) {
-                    self.step(Input::Found { service: id(index), devices: Vec::new(), ready: false });
-                }
+            // It may be gone again: what runs is looked at.
+            EngineAction::Started
+                if self.machine.service(id(index)).is_some_and(|status| may_be_found(status.state)) =>
+            {
+                self.look(false);
             }
             _ => {}
         }
@@ -404,8 +456,16 @@ impl Supervisor {
                 self.has_changed(told.service);
             }
         }
+        let told = |effect: &Effect| if let Effect::Tell(told) = effect { Some(told.service) } else { None };
+        let told: Vec<ServiceId> = effects.iter().filter_map(told).collect();
         for effect in effects {
             self.carry_out(effect);
+        }
+        // Who was inside before something changed is inside still.
+        for service in told {
+            if self.handle.gates.get(service.0 as usize).is_some_and(|gate| gate.is_open()) {
+                self.passed(service);
+            }
         }
     }
 
@@ -413,6 +473,10 @@ impl Supervisor {
         let state = self.machine.service(service).map(|status| status.state);
         if let Some(gate) = self.handle.gates.get(service.0 as usize) {
             gate.set_open(matches!(state, Some(State::Ready | State::Busy)));
+        }
+        if !matches!(state, Some(State::Ready | State::Busy | State::Draining)) {
+            // The machine knows of nobody who asks what does not run.
+            self.inside.remove(&service);
         }
         if let Some(state) = state {
             self.states.send_if_modified(|known| known.insert(service, state) != Some(state));
@@ -428,7 +492,7 @@ impl Supervisor {
                 // Whoever is inside has come in before the gate was closed, and is waited for.
                 None => self.inside.retain(|_, inside| *inside != request),
             },
-            Effect::Load { service, load, devices, adopt: _ } => self.load(service, load, &devices),
+            Effect::Load { service, load, devices, adopt } => self.load(service, load, &devices, adopt),
             Effect::Unload { service, force } => self.unload(service, force),
             Effect::Measure { .. } => self.measure(),
             Effect::Tell(told) => {
@@ -459,29 +523,47 @@ impl Supervisor {
         }
     }
 
-    fn load(&mut self, service: ServiceId, load: LoadId, devices: &[DeviceId]) {
+    /// `adopt`: it runs already, and stays as it is.
+    fn load(&mut self, service: ServiceId, load: LoadId, devices: &[DeviceId], adopt: bool) {
         let Some(known) = self.services.get(service.0 as usize) else { return };
+        self.stopping.remove(&service);
         let (cancel, requests) = mpsc::unbounded_channel();
         let (ended, over) = oneshot::channel();
         let (stages, mut entered) = mpsc::unbounded_channel::<String>();
         let before = self.loading.insert(service, Loading { cancel, over: Some(over) });
-        let task = Load {
+        let mut task = Load {
             service: known.name.clone(),
             project: self.placed(known, devices),
             engine: Arc::clone(&self.engine),
-            options: UpOptions { services: vec![known.name.clone()], ..self.options.clone() },
+            options: UpOptions {
+                services: vec![known.name.clone()],
+                recreate: if adopt { Recreate::Never } else { self.options.recreate },
+                ..self.options.clone()
+            },
             label: self.label.clone(),
             requests,
             stages,
         };
         let (told, turn) = (self.stages.0.clone(), Arc::clone(&self.turn));
         let work = async move {
-            if let Some(over) = before.and_then(|before| before.over) {
-                // Either way it is over.
-                over.await.ok();
-            }
-            // It is never closed.
-            let mut turn = turn.acquire_owned().await.ok();
+            let waits = async {
+                if let Some(over) = before.and_then(|before| before.over) {
+                    // Either way it is over.
+                    over.await.ok();
+                }
+                // It is never closed.
+                turn.acquire_owned().await.ok()
+            };
+            let mut turn = tokio::select! {
+                biased;
+                _ = task.requests.recv() => {
+                    // An error means that nobody waits for it.
+                    ended.send(()).ok();
+                    let failure = LoadFailure { out_of_memory: false, message: "it was given up".to_owned() };
+                    return Done::Inputs(vec![Input::LoadFailed { service, load, failure }]);
+                }
+                turn = waits => turn,
+            };
             let tell = async {
                 while let Some(stage) = entered.recv().await {
                     // It runs: everything is made.
@@ -523,12 +605,22 @@ impl Supervisor {
             loading.cancel.send(request).ok();
         }
         let gate = self.handle.gates.get(service.0 as usize).filter(|_| !force).cloned();
+        let (stays, superseded) = oneshot::channel();
+        self.stopping.insert(service, stays);
         let work = async move {
-            if let Some(over) = loading.and_then(|loading| loading.over) {
-                over.await.ok();
-            }
-            if let Some(gate) = gate {
-                gate.emptied().await;
+            let waits = async {
+                if let Some(over) = loading.and_then(|loading| loading.over) {
+                    over.await.ok();
+                }
+                if let Some(gate) = gate {
+                    gate.emptied().await;
+                }
+            };
+            tokio::select! {
+                biased;
+                () = waits => {}
+                // Another unload says what came of it, or it is loaded again.
+                _ = superseded => return Done::Inputs(Vec::new()),
             }
             Done::Inputs(vec![match load::unload(engine, &project, &name, force).await {
                 Ok(()) => Input::Unloaded { service },
@@ -543,6 +635,32 @@ impl Handle {
     fn next(&self) -> RequestId {
         RequestId(self.requests.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
     }
+}
+
+/// Whether a container that runs is news to the machine in this state.
+fn may_be_found(state: State) -> bool {
+    matches!(state, State::Cold | State::Failed | State::Waiting | State::Blocked | State::Settling)
+}
+
+/// What runs of each of these services; `None`: the engine does not say.
+async fn seen(
+    engine: &dyn Engine,
+    project: &str,
+    services: &[String],
+    known: &[Device],
+) -> Option<Vec<Option<Running>>> {
+    let mut all = Vec::new();
+    for service in services {
+        let found = load::containers(engine, project, service).await?;
+        let Some(container) = found.iter().find(|c| c.state == ContainerState::Running) else {
+            all.push(None);
+            continue;
+        };
+        let devices =
+            if known.is_empty() { Vec::new() } else { load::devices(engine, &container.id, known).await };
+        all.push(Some(Running { address: load::address(container), devices }));
+    }
+    Some(all)
 }
 
 /// The number of a service, by its place.
