@@ -43,6 +43,7 @@
 //! | [`tool`] | programs that speak for services and models | which program provides a service? |
 //! | [`executor`] | the loop, its tasks, signals | what happens at Ctrl+C? |
 //! | [`run`] | one command from observation to outcome | what follows from a failure? |
+//! | [`accept`] | taking connections | what where there are too many? |
 //! | [`proxy`] | requests on their way to services that may not be ready | what does a client get meanwhile? |
 //! | [`supervisor`] | loading and unloading for real; the addresses that are listened on | how is a model started at its first request? |
 //! | [`metrics`] | figures of a project, for Prometheus | what is counted? |
@@ -86,6 +87,7 @@
 //! Ten thousand services are to take ten times what a thousand take. `tests/scale` holds that by what is allocated and
 //! by instructions; `cargo test --release --test scale -- --ignored --nocapture curve` shows the curve, with time.
 
+pub mod accept;
 pub mod cli;
 pub mod compose;
 pub mod diagnostic;

@@ -12,6 +12,7 @@ use std::{
 const LAYERS: &[(&str, &[&str])] = &[
     ("diagnostic", &[]),
     ("time", &[]),
+    ("accept", &[]),
     ("project", &["diagnostic", "time"]),
     ("compose", &["project", "diagnostic", "time"]),
     ("plan", &["project", "diagnostic", "time"]),
@@ -22,7 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("engine", &["project", "plan", "time"]),
     // the engine's answers are snapshot nouns of plan
     ("probe", &["project", "plan", "health", "engine", "time"]),
-    ("proxy", &["project", "ondemand"]),
+    ("proxy", &["accept", "project", "ondemand"]),
     ("tool", &["project", "plan"]),
     // its answers are snapshot nouns of plan, too
     ("machine", &["plan"]),
@@ -70,7 +71,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     // it reads from the record, and logs from the engine
-    ("serve", &["project", "plan", "event", "engine", "journal", "report", "metrics", "time"]),
+    ("serve", &["accept", "project", "plan", "event", "engine", "journal", "report", "metrics", "time"]),
 ];
 
 /// Folders without async code, files, environment, clocks.
@@ -84,6 +85,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     (
         "tokio",
         &[
+            "accept",
             "engine",
             "executor",
             "run",

@@ -24,8 +24,9 @@ use super::{
     table::table,
 };
 use crate::{
+    accept::PAUSE,
     journal::state_dir,
-    ondemand::{ServiceId, ServiceStatus},
+    ondemand::{ServiceId, ServiceStatus, Why},
     report::human_duration,
     supervisor::{Command, Handle},
 };
@@ -117,7 +118,7 @@ impl Control {
                 }
                 Err(error) => {
                     tracing::debug!("no connection can be accepted: {error}");
-                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                    tokio::time::sleep(PAUSE).await;
                 }
             }
             while answers.try_join_next().is_some() {}
@@ -154,52 +155,55 @@ async fn answer(request: Request, handle: &Handle, ids: &BTreeMap<String, Servic
             Answer::Failed(format!("`{service}` is no service that is loaded on demand; those are {known}"))
         })
     };
-    let ended = |_| Answer::Failed("the `serve` that was asked has ended".to_owned());
     let done = async {
         Ok::<_, Answer>(match request {
             Request::Load { service } => {
-                let (answer, answered) = oneshot::channel();
-                handle.want(Command::Load(find(&service)?, answer));
-                let loaded = answered.await.map_err(ended)?;
+                let id = find(&service)?;
+                let loaded = want(handle, |answer| Command::Load(id, answer)).await?;
                 loaded.map_err(|refusal| Answer::Failed(format!("{service}: {refusal}")))?;
                 Value::Null
             }
             Request::Unload { service, force } => {
-                let (answer, answered) = oneshot::channel();
-                handle.want(Command::Unload(find(&service)?, force, answer));
-                answered.await.map_err(ended)?;
+                let id = find(&service)?;
+                want(handle, |answer| Command::Unload(id, force, answer)).await?;
                 Value::Null
             }
             Request::Pin { service, pinned } => {
-                let (answer, answered) = oneshot::channel();
-                handle.want(Command::Pin(find(&service)?, pinned, answer));
-                answered.await.map_err(ended)?;
+                let id = find(&service)?;
+                want(handle, |answer| Command::Pin(id, pinned, answer)).await?;
                 Value::Null
             }
             Request::Status => {
-                let (answer, answered) = oneshot::channel();
-                handle.want(Command::Status(answer));
-                let name = |status: &ServiceStatus| {
-                    let name =
-                        ids.iter().find(|(_, id)| **id == status.service).map(|(name, _)| name.clone());
-                    json!({"service": name, "status": status, "idle_left": status.idle_left.map(human_duration),
-                        "last_load": status.last_load.map(human_duration)})
-                };
-                answered.await.map_err(ended)?.iter().map(name).collect()
+                want(handle, Command::Status).await?.iter().map(|status| told(status, ids)).collect()
             }
             Request::Why { service } => {
-                let (answer, answered) = oneshot::channel();
-                handle.want(Command::Why(find(&service)?, answer));
-                let why = answered.await.map_err(ended)?;
-                let past = |(at, change, reason): &(crate::time::Elapsed, _, String)| json!({"after": human_duration(at.since_start()), "change": change, "reason": reason});
-                why.map_or(Value::Null, |why| {
-                    json!({"service": service, "state": why.state, "now": why.now,
-                        "past": why.past.iter().map(past).collect::<Vec<_>>()})
-                })
+                let id = find(&service)?;
+                let why = want(handle, |answer| Command::Why(id, answer)).await?;
+                why.map_or(Value::Null, |why| explained(&service, &why))
             }
         })
     };
     done.await.map_or_else(|failed| failed, Answer::Done)
+}
+
+/// Hands a wish on, and waits for what comes of it.
+async fn want<T>(handle: &Handle, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Answer> {
+    let (answer, answered) = oneshot::channel();
+    handle.want(command(answer));
+    answered.await.map_err(|_| Answer::Failed("the `serve` that was asked has ended".to_owned()))
+}
+
+fn told(status: &ServiceStatus, ids: &BTreeMap<String, ServiceId>) -> Value {
+    let name = ids.iter().find(|(_, id)| **id == status.service).map(|(name, _)| name);
+    json!({"service": name, "status": status, "idle_left": status.idle_left.map(human_duration),
+        "last_load": status.last_load.map(human_duration)})
+}
+
+fn explained(service: &str, why: &Why) -> Value {
+    let past = why.past.iter().map(|(at, change, reason)| {
+        json!({"after": human_duration(at.since_start()), "change": change, "reason": reason})
+    });
+    json!({"service": service, "state": why.state, "now": why.now, "past": past.collect::<Value>()})
 }
 
 /// Asks the `serve` of a project.

@@ -1,6 +1,6 @@
 //! HTTP/1.1 and HTTP/2 without TLS: connections, and what becomes of each request.
 
-use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -14,8 +14,7 @@ use hyper_util::{
 use serde_json::json;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, mpsc},
-    task::JoinSet,
+    sync::mpsc,
 };
 
 use super::{
@@ -29,12 +28,10 @@ use super::{
     site::{Entry, Site},
 };
 use crate::{
+    accept::accept,
     ondemand::{Refusal, State, Wait},
     project::ColdMode,
 };
-
-/// Before another try where the machine has no file descriptor left.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// What all connections of an address share.
 pub(super) struct Door {
@@ -45,26 +42,8 @@ pub(super) struct Door {
 
 pub(super) async fn serve(listener: TcpListener, site: Arc<Site>, activation: Arc<dyn Activation>) {
     let door = Arc::new(Door { site, activation, passer: Passer::new() });
-    let places = Arc::new(Semaphore::new(limits::CONNECTIONS));
-    let mut connections = JoinSet::new();
-    loop {
-        // It is never closed.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, client)) => {
-                let door = Arc::clone(&door);
-                connections.spawn(async move {
-                    converse(stream, client.ip(), door).await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                tracing::debug!("no connection can be accepted: {error}");
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
-        while connections.try_join_next().is_some() {}
-    }
+    accept(listener, limits::CONNECTIONS, |stream, client| converse(stream, client.ip(), Arc::clone(&door)))
+        .await;
 }
 
 async fn converse(stream: TcpStream, client: IpAddr, door: Arc<Door>) {

@@ -4,8 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    task::JoinSet,
     time::timeout,
 };
 
@@ -14,35 +12,22 @@ use super::{
     limits::{self, Moving},
     site::Entry,
 };
-use crate::{ondemand::Wait, project::WakeOn};
+use crate::{accept::accept, ondemand::Wait, project::WakeOn};
 
 /// How long a client that has sent nothing yet may stand there: a port scan is over long before.
 const SILENT: Duration = Duration::from_mins(5);
 
 pub(super) async fn serve(listener: TcpListener, entry: Entry, activation: Arc<dyn Activation>) {
     let entry = Arc::new(entry);
-    let places = Arc::new(Semaphore::new(limits::CONNECTIONS));
-    let mut connections = JoinSet::new();
-    loop {
-        // It is never closed.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((client, _)) => {
-                let (entry, activation) = (Arc::clone(&entry), Arc::clone(&activation));
-                connections.spawn(async move {
-                    if let Err(error) = carry(client, &entry, activation.as_ref()).await {
-                        tracing::debug!("a connection to {} ended: {error}", entry.name);
-                    }
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                tracing::debug!("no connection can be accepted: {error}");
-                tokio::time::sleep(Duration::from_millis(200)).await;
+    let converse = |client, _| {
+        let (entry, activation) = (Arc::clone(&entry), Arc::clone(&activation));
+        async move {
+            if let Err(error) = carry(client, &entry, activation.as_ref()).await {
+                tracing::debug!("a connection to {} ended: {error}", entry.name);
             }
         }
-        while connections.try_join_next().is_some() {}
-    }
+    };
+    accept(listener, limits::CONNECTIONS, converse).await;
 }
 
 /// Carries one connection to its end. What cannot be served is closed without a word: only the service's protocol could

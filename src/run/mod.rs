@@ -25,5 +25,5 @@ pub use examine::{CheckSeen, Examined, ExaminedState, examine, examine_by_engine
 pub use look::look;
 pub use one_off::{Attention, Gesture, OneOffEnd, Streams, Terminal, one_off};
 pub use preflight::{Intended, preflight};
-pub use up::{AbortOn, Ask, UpRequest, up};
+pub use up::{AbortOn, Ask, Nobody, UpRequest, up};
 pub use watch::watch;

@@ -54,7 +54,7 @@ pub trait Ask: Send + Sync {
 }
 
 /// Nobody is there to say yes: nothing is lost.
-pub(super) struct Nobody;
+pub struct Nobody;
 
 impl Ask for Nobody {
     fn confirm<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Option<bool>> {

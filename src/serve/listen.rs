@@ -1,6 +1,6 @@
 //! Connections: how many there are at most, and how long one may take to say what it wants.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -8,11 +8,9 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    task::JoinSet,
-};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::accept::accept;
 
 /// Connections at the same time; the next one waits until another has ended.
 const CONNECTIONS: usize = 128;
@@ -20,31 +18,10 @@ const CONNECTIONS: usize = 128;
 const HEAD: Duration = Duration::from_secs(30);
 /// How long the head of a request may be, in bytes.
 const HEAD_SIZE: usize = 16 << 10;
-/// Before another try where the machine has no file descriptor left.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// Serves until it is dropped, which ends every connection.
 pub async fn listen(listener: TcpListener, app: Router) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut connections = JoinSet::new();
-    loop {
-        // It is never closed.
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let app = app.clone();
-                connections.spawn(async move {
-                    converse(stream, app).await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                tracing::debug!("no connection can be accepted: {error}");
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
-        while connections.try_join_next().is_some() {}
-    }
+    accept(listener, CONNECTIONS, |stream, _| converse(stream, app.clone())).await;
 }
 
 async fn converse(stream: TcpStream, app: Router) {

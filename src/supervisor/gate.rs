@@ -46,7 +46,7 @@ impl Gate {
     pub(super) fn enter(self: &Arc<Self>) -> Option<(IpAddr, Serving)> {
         // Counted first: whoever closes it sees either the count, or nobody who goes in later.
         let before = self.inside.fetch_add(1, Ordering::SeqCst);
-        let address = *self.address.read().unwrap_or_else(PoisonError::into_inner);
+        let address = self.address();
         let (true, Some(address)) = (self.open.load(Ordering::SeqCst), address) else {
             self.leave();
             return None;
@@ -73,6 +73,11 @@ impl Gate {
     /// How many are inside.
     pub(super) fn inside(&self) -> usize {
         self.inside.load(Ordering::SeqCst)
+    }
+
+    /// Where the service is, or was last.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        *self.address.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn set_address(&self, address: IpAddr) {

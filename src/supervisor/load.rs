@@ -15,7 +15,7 @@ use crate::{
     plan::{Container, ContainerState, Plan, UpOptions},
     probe::Prober,
     project::{OnFailure, Project},
-    run::{AbortOn, Ask, Keep, KeptContainer, RunError, RunLabel, UpRequest, up},
+    run::{AbortOn, Keep, KeptContainer, Nobody, RunError, RunLabel, UpRequest, up},
 };
 
 /// The project in which a service is loaded: as the file says it, with one container, and without the ports that are
@@ -214,15 +214,6 @@ impl Keep for Nowhere {
 
     fn keep_plan(&self, _: &Plan) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// Nobody is there to be asked: nothing is lost.
-struct Nobody;
-
-impl Ask for Nobody {
-    fn confirm<'a>(&'a self, _: &'a str) -> futures::future::BoxFuture<'a, Option<bool>> {
-        Box::pin(std::future::ready(Some(false)))
     }
 }
 

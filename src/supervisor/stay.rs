@@ -88,7 +88,6 @@ pub struct Supervisor {
     states: watch::Sender<BTreeMap<ServiceId, State>>,
     /// Requests that wait for their answer.
     waiting: BTreeMap<RequestId, Waiting>,
-    addresses: BTreeMap<ServiceId, IpAddr>,
     /// The one request that stands for all who are inside a service's gate.
     inside: BTreeMap<ServiceId, RequestId>,
     loading: BTreeMap<ServiceId, Loading>,
@@ -137,7 +136,7 @@ enum Done {
 struct Loading {
     cancel: mpsc::UnboundedSender<CancelRequest>,
     /// Resolves once nothing of it goes on.
-    over: Option<oneshot::Receiver<()>>,
+    over: oneshot::Receiver<()>,
 }
 
 impl Supervisor {
@@ -175,7 +174,6 @@ impl Supervisor {
             inbox,
             states,
             waiting: BTreeMap::new(),
-            addresses: BTreeMap::new(),
             inside: BTreeMap::new(),
             loading: BTreeMap::new(),
             stopping: BTreeMap::new(),
@@ -264,7 +262,7 @@ impl Supervisor {
             let is_up = matches!(state, State::Ready | State::Busy | State::Draining);
             match running {
                 Some(running) if may_be_found(state) => self.is_found(service, running),
-                Some(running) if is_up && self.addresses.get(&service) != running.address.as_ref() => {
+                Some(running) if is_up && self.address(service) != running.address => {
                     let message = "it was started anew, and is somewhere else".to_owned();
                     self.step(Input::Died { service, message });
                     self.is_found(service, running);
@@ -318,10 +316,19 @@ impl Supervisor {
     }
 
     fn found_at(&mut self, service: ServiceId, address: IpAddr) {
-        self.addresses.insert(service, address);
-        if let Some(gate) = self.handle.gates.get(service.0 as usize) {
+        if let Some(gate) = self.gate(service) {
             gate.set_address(address);
         }
+    }
+
+    /// Every service that is supervised has one.
+    fn gate(&self, service: ServiceId) -> Option<&Arc<Gate>> {
+        self.handle.gates.get(service.0 as usize)
+    }
+
+    /// Where a service is, or was last.
+    fn address(&self, service: ServiceId) -> Option<IpAddr> {
+        self.gate(service)?.address()
     }
 
     /// What follows from something that is over; the engine's events, where they are listened to anew.
@@ -363,7 +370,7 @@ impl Supervisor {
 
     /// Tells the machine whether somebody is inside a service's gate.
     fn passed(&mut self, service: ServiceId) {
-        let Some(gate) = self.handle.gates.get(service.0 as usize) else { return };
+        let Some(gate) = self.gate(service) else { return };
         // What is so now counts, not what was so when it was told.
         match (gate.inside() > 0, self.inside.get(&service).copied()) {
             (true, None) => {
@@ -404,7 +411,7 @@ impl Supervisor {
     /// What every service is, with those who are inside each counted one by one.
     fn status(&self) -> Vec<ServiceStatus> {
         let counted = |mut status: ServiceStatus| {
-            let inside = self.handle.gates.get(status.service.0 as usize).map_or(0, |gate| gate.inside());
+            let inside = self.gate(status.service).map_or(0, |gate| gate.inside());
             let as_one = usize::from(self.inside.contains_key(&status.service));
             status.in_flight = status.in_flight.saturating_sub(as_one) + inside;
             status
@@ -463,7 +470,7 @@ impl Supervisor {
         }
         // Who was inside before something changed is inside still.
         for service in told {
-            if self.handle.gates.get(service.0 as usize).is_some_and(|gate| gate.is_open()) {
+            if self.gate(service).is_some_and(|gate| gate.is_open()) {
                 self.passed(service);
             }
         }
@@ -471,7 +478,7 @@ impl Supervisor {
 
     fn has_changed(&mut self, service: ServiceId) {
         let state = self.machine.service(service).map(|status| status.state);
-        if let Some(gate) = self.handle.gates.get(service.0 as usize) {
+        if let Some(gate) = self.gate(service) {
             gate.set_open(matches!(state, Some(State::Ready | State::Busy)));
         }
         if !matches!(state, Some(State::Ready | State::Busy | State::Draining)) {
@@ -503,7 +510,7 @@ impl Supervisor {
     }
 
     fn serve(&mut self, request: RequestId, service: ServiceId) {
-        let address = self.addresses.get(&service).copied();
+        let address = self.address(service);
         let none = || Refusal::Failed {
             message: "it has no address on any network".to_owned(),
             retry_after: Duration::from_secs(1),
@@ -530,7 +537,7 @@ impl Supervisor {
         let (cancel, requests) = mpsc::unbounded_channel();
         let (ended, over) = oneshot::channel();
         let (stages, mut entered) = mpsc::unbounded_channel::<String>();
-        let before = self.loading.insert(service, Loading { cancel, over: Some(over) });
+        let before = self.loading.insert(service, Loading { cancel, over });
         let mut task = Load {
             service: known.name.clone(),
             project: self.placed(known, devices),
@@ -547,9 +554,9 @@ impl Supervisor {
         let (told, turn) = (self.stages.0.clone(), Arc::clone(&self.turn));
         let work = async move {
             let waits = async {
-                if let Some(over) = before.and_then(|before| before.over) {
+                if let Some(before) = before {
                     // Either way it is over.
-                    over.await.ok();
+                    before.over.await.ok();
                 }
                 // It is never closed.
                 turn.acquire_owned().await.ok()
@@ -604,13 +611,13 @@ impl Supervisor {
             // An error means that it is over.
             loading.cancel.send(request).ok();
         }
-        let gate = self.handle.gates.get(service.0 as usize).filter(|_| !force).cloned();
+        let gate = self.gate(service).filter(|_| !force).cloned();
         let (stays, superseded) = oneshot::channel();
         self.stopping.insert(service, stays);
         let work = async move {
             let waits = async {
-                if let Some(over) = loading.and_then(|loading| loading.over) {
-                    over.await.ok();
+                if let Some(loading) = loading {
+                    loading.over.await.ok();
                 }
                 if let Some(gate) = gate {
                     gate.emptied().await;
