@@ -64,7 +64,7 @@ enum Stage {
 /// An answer that begins at once and says that the service is being loaded until it has one of its own.
 pub(super) fn stream(
     door: Arc<Door>,
-    entry: Entry,
+    entry: Arc<Entry>,
     request: Request<AnyBody>,
     from: From,
 ) -> Response<AnyBody> {

@@ -63,8 +63,8 @@ async fn converse(stream: TcpStream, client: IpAddr, door: Arc<Door>) {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(limits::HEAD)
-        .max_buf_size(limits::HEAD_SIZE)
-        .max_headers(limits::HEAD_LINES);
+        // Lines: 100, which is what it does not ask the allocator for.
+        .max_buf_size(limits::HEAD_SIZE);
     server
         .http2()
         .timer(TokioTimer::new())
@@ -95,8 +95,8 @@ async fn answer(
     } else {
         let host = request.uri().authority().map(http::uri::Authority::as_str);
         let named = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-        let entry = door.site.at(named.or(host).unwrap_or_default(), path).ok_or(Problem::NoRoute)?.clone();
-        (entry, request.map(|body| Sent::new(body).boxed_unsync()), Wanted::default())
+        let entry = door.site.at(named.or(host).unwrap_or_default(), path).ok_or(Problem::NoRoute)?;
+        (Arc::clone(entry), request.map(|body| Sent::new(body).boxed_unsync()), Wanted::default())
     };
     if entry.is_closed(request.uri().path()) {
         return Err(Problem::Closed);
@@ -122,7 +122,7 @@ fn is_ready(door: &Door, entry: &Entry) -> bool {
 async fn by_model(
     site: &Site,
     request: Request<Incoming>,
-) -> Result<(Entry, Request<AnyBody>, Wanted), Problem> {
+) -> Result<(Arc<Entry>, Request<AnyBody>, Wanted), Problem> {
     let (mut head, body) = request.into_parts();
     let body = Limited::new(Sent::new(body), limits::BODY_SIZE).collect().await.map_err(|error| {
         if error.is::<http_body_util::LengthLimitError>() {
@@ -139,7 +139,7 @@ async fn by_model(
         body = renamed(&body, known);
     }
     head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-    Ok((entry.clone(), Request::from_parts(head, whole(body)), wanted))
+    Ok((Arc::clone(entry), Request::from_parts(head, whole(body)), wanted))
 }
 
 /// Every model of an address, as OpenAI's clients list them, with the state of its service.

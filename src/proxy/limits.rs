@@ -19,8 +19,6 @@ use super::body::Broken;
 pub(super) const HEAD: Duration = Duration::from_secs(30);
 /// How long the head of a request may be, in bytes.
 pub(super) const HEAD_SIZE: usize = 64 << 10;
-/// How many lines it may have.
-pub(super) const HEAD_LINES: usize = 128;
 /// As [`HEAD_SIZE`], in HTTP/2.
 pub(super) const HEAD_LIST: u32 = 64 << 10;
 /// How long a body that is read whole, to find the model in it, may be, in bytes.

@@ -1,5 +1,7 @@
 //! Which service a request is for. Pure.
 
+use std::{borrow::Cow, sync::Arc};
+
 use indexmap::IndexMap;
 
 use crate::{
@@ -11,7 +13,7 @@ use crate::{
 #[derive(Debug, Clone, Default)]
 pub struct Site {
     /// The services, in the order of the file.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<Arc<Entry>>,
     /// Requests say in their bodies which model they want.
     pub by_model: bool,
     /// Further names of models, and what each stands for.
@@ -45,15 +47,15 @@ pub struct Entry {
 
 impl Site {
     /// The service of a site that speaks raw TCP.
-    pub fn raw(&self) -> Option<Entry> {
+    pub fn raw(&self) -> Option<Arc<Entry>> {
         self.entries.iter().find(|entry| entry.protocol == Protocol::Tcp).cloned()
     }
 
     /// The entry for a host and a path: one that names the host before one that does not, then the longest path, then the
     /// first in the file.
-    pub fn at(&self, host: &str, path: &str) -> Option<&Entry> {
+    pub fn at(&self, host: &str, path: &str) -> Option<&Arc<Entry>> {
         let (host, path) = (without_port(host), canonical(path));
-        let fits = |entry: &&Entry| {
+        let fits = |entry: &&Arc<Entry>| {
             entry.host.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(host))
                 && entry.path.as_ref().is_none_or(|wanted| is_below(&path, wanted))
         };
@@ -63,9 +65,9 @@ impl Site {
     }
 
     /// The entry that serves a model, and the name that it knows the model by.
-    pub fn model<'a>(&'a self, name: &'a str) -> Option<(&'a Entry, &'a str)> {
+    pub fn model<'a>(&'a self, name: &'a str) -> Option<(&'a Arc<Entry>, &'a str)> {
         let known = self.alias.get(name).map_or(name, String::as_str);
-        let serves = |entry: &&Entry| entry.models.iter().any(|model| model == known);
+        let serves = |entry: &&Arc<Entry>| entry.models.iter().any(|model| model == known);
         self.entries.iter().find(serves).map(|entry| (entry, known))
     }
 }
@@ -85,7 +87,19 @@ fn is_below(path: &str, above: &str) -> bool {
 }
 
 /// A path as servers read it: percent-encoding undone, without empty parts and dots. What is passed on stays as it is.
-fn canonical(path: &str) -> String {
+fn canonical(path: &str) -> Cow<'_, str> {
+    if is_canonical(path) { Cow::Borrowed(path) } else { Cow::Owned(cleaned(path)) }
+}
+
+/// Nearly every path is: it is looked at, and not taken apart.
+fn is_canonical(path: &str) -> bool {
+    path == "/"
+        || path.strip_prefix('/').is_some_and(|path| {
+            !path.contains(['%', '\\']) && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+        })
+}
+
+fn cleaned(path: &str) -> String {
     let decoded = percent_encoding::percent_decode_str(path).decode_utf8_lossy().replace('\\', "/");
     let mut parts = Vec::new();
     for part in decoded.split('/') {
@@ -127,13 +141,15 @@ pub(super) mod tests {
 
     #[test]
     fn the_entry_that_says_most_is_taken() {
-        let entries = vec![
+        let entries = [
             entry(0, None, None),
             entry(1, None, Some("/v1")),
             entry(2, None, Some("/v1/chat/")),
             entry(3, Some("a.test"), None),
             entry(4, None, None),
-        ];
+        ]
+        .map(Arc::new)
+        .to_vec();
         let site = Site { entries, ..Site::default() };
         let at = |host, path| site.at(host, path).map(|entry| entry.service.0);
         for (host, path, service) in [
@@ -148,7 +164,7 @@ pub(super) mod tests {
         ] {
             assert_eq!(at(host, path), Some(service), "{host} {path}");
         }
-        let only = Site { entries: vec![entry(1, None, Some("/v1"))], ..Site::default() };
+        let only = Site { entries: vec![Arc::new(entry(1, None, Some("/v1")))], ..Site::default() };
         assert!(only.at("x", "/").is_none());
     }
 
@@ -157,7 +173,7 @@ pub(super) mod tests {
         let mut qwen = entry(7, None, None);
         qwen.models = vec!["qwen".to_owned()];
         let alias = [("gpt".to_owned(), "qwen".to_owned())].into_iter().collect();
-        let site = Site { entries: vec![qwen], by_model: true, alias };
+        let site = Site { entries: vec![Arc::new(qwen)], by_model: true, alias };
         assert_eq!(site.model("gpt").map(|(entry, name)| (entry.service.0, name)), Some((7, "qwen")));
         assert_eq!(site.model("qwen").map(|(_, name)| name), Some("qwen"));
         assert!(site.model("llama").is_none());

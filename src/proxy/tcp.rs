@@ -17,8 +17,7 @@ use crate::{accept::accept, ondemand::Wait, project::WakeOn};
 /// How long a client that has sent nothing yet may stand there: a port scan is over long before.
 const SILENT: Duration = Duration::from_mins(5);
 
-pub(super) async fn serve(listener: TcpListener, entry: Entry, activation: Arc<dyn Activation>) {
-    let entry = Arc::new(entry);
+pub(super) async fn serve(listener: TcpListener, entry: Arc<Entry>, activation: Arc<dyn Activation>) {
     let converse = |client, _| {
         let (entry, activation) = (Arc::clone(&entry), Arc::clone(&activation));
         async move {

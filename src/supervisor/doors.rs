@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
 };
 
 use crate::{
@@ -56,7 +57,7 @@ pub fn doors(project: &Project, ids: &BTreeMap<String, ServiceId>) -> Result<Vec
     for (name, &id) in ids {
         let Some(service) = project.services.get(name) else { continue };
         for route in routes(service) {
-            let entry = entry(service, id, &route)?;
+            let entry = Arc::new(entry(service, id, &route)?);
             for listen in addresses(project, service, &route, &entry)? {
                 let site = doors.entry(listen).or_default();
                 if entry.protocol == Protocol::Tcp && !site.entries.is_empty() || site.raw().is_some() {
@@ -65,7 +66,7 @@ pub fn doors(project: &Project, ids: &BTreeMap<String, ServiceId>) -> Result<Vec
                         site.entries[0].name
                     ));
                 }
-                site.entries.push(entry.clone());
+                site.entries.push(Arc::clone(&entry));
             }
         }
     }

@@ -118,7 +118,7 @@ impl World {
     }
 
     async fn proxy(&mut self, entry: Entry, loader: &Loader) -> SocketAddr {
-        self.site(Site { entries: vec![entry], ..Site::default() }, loader).await
+        self.site(Site { entries: vec![Arc::new(entry)], ..Site::default() }, loader).await
     }
 
     async fn site(&mut self, site: Site, loader: &Loader) -> SocketAddr {
@@ -293,7 +293,7 @@ async fn a_model_in_the_body_says_which_service_is_meant() {
     let (mut world, loader) = (World::new(), Loader::ready());
     let port = world.service(mirror).await;
     let alias = [("gpt".to_owned(), "qwen".to_owned())].into_iter().collect();
-    let site = Site { entries: vec![entry(port)], by_model: true, alias };
+    let site = Site { entries: vec![Arc::new(entry(port))], by_model: true, alias };
     let proxy = world.site(site, &loader).await;
     let answer = exchange(proxy, &post("/v1/chat/completions", r#"{"model":"gpt","stream":true}"#)).await;
     assert!(answer.ends_with(r#"{"model":"qwen","stream":true}"#), "{answer}");
@@ -358,7 +358,8 @@ async fn a_stream_begins_with_comments_until_the_service_streams_itself() {
         })
         .await;
     let one = Entry { cold: ColdMode::Sse, ..entry(port) };
-    let proxy = world.site(Site { entries: vec![one], by_model: true, ..Site::default() }, &loader).await;
+    let proxy =
+        world.site(Site { entries: vec![Arc::new(one)], by_model: true, ..Site::default() }, &loader).await;
     let mut stream = TcpStream::connect(proxy).await.unwrap();
     let body = r#"{"model":"qwen","stream":true}"#;
     stream.write_all(post("/v1/chat/completions", body).as_bytes()).await.unwrap();
