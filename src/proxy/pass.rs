@@ -6,7 +6,7 @@ use futures::{FutureExt as _, future::BoxFuture};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
     header::{
-        CONNECTION, CONTENT_TYPE, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+        CONNECTION, CONTENT_TYPE, COOKIE, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
         TRANSFER_ENCODING, UPGRADE,
     },
     uri::{Authority, PathAndQuery, Scheme},
@@ -27,14 +27,13 @@ use super::{
 };
 
 /// Lines of a head that belong to one connection (RFC 9110, section 7.6.1), beside those that `Connection` names.
-const HOP_BY_HOP: [HeaderName; 8] = [
+const HOP_BY_HOP: [HeaderName; 7] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
     PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION,
     HeaderName::from_static("proxy-connection"),
     TE,
-    TRAILER,
     UPGRADE,
 ];
 
@@ -135,12 +134,18 @@ fn outgoing(
     let takes_trailers =
         head.headers.get(TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
     strip(&mut head.headers);
+    if takes_trailers {
+        head.headers.insert(TE, HeaderValue::from_static("trailers"));
+        if !grpc {
+            head.headers.insert(CONNECTION, HeaderValue::from_static("te"));
+        }
+    }
     if let Some(protocol) = upgrade {
-        head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        head.headers.append(CONNECTION, HeaderValue::from_static("upgrade"));
         head.headers.insert(UPGRADE, protocol.clone());
     }
-    if grpc && takes_trailers {
-        head.headers.insert(TE, HeaderValue::from_static("trailers"));
+    if head.version == Version::HTTP_2 && !grpc {
+        join_cookies(&mut head.headers);
     }
     if let (Some(host), false) = (&host, grpc) {
         head.headers.insert(HOST, host.clone());
@@ -149,6 +154,16 @@ fn outgoing(
     head.version = if grpc { Version::HTTP_2 } else { Version::HTTP_11 };
     head.uri = uri(&head.uri, address, entry.port)?;
     Ok(Request::from_parts(head, body))
+}
+
+/// HTTP/2 may send cookies in several lines, which are one in HTTP/1.1 (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let lines: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if lines.len() > 1
+        && let Ok(one) = HeaderValue::from_bytes(&lines.join(&b"; "[..]))
+    {
+        headers.insert(COOKIE, one);
+    }
 }
 
 fn uri(asked: &Uri, address: IpAddr, port: u16) -> Result<Uri, String> {
@@ -241,7 +256,7 @@ mod tests {
             b.header("connection", "close, X-Mine")
                 .header("x-mine", "1")
                 .header("keep-alive", "5")
-                .header("te", "trailers")
+                .header("te", "gzip")
                 .header("upgrade", "h2c")
                 .header("authorization", "Bearer k")
         });

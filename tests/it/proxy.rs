@@ -1,189 +1,24 @@
 //! Requests on their way to services that are not ready yet: over real connections on this machine.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use docker_orch::{
-    ondemand::{Refusal, ServiceId, State, Wait},
+    ondemand::Refusal,
     project::{ColdMode, Protocol, WakeOn},
-    proxy::{Activation, Admission, Entry, Serving, Site, serve},
+    proxy::{Entry, Site},
 };
-use futures::{FutureExt as _, future::BoxFuture};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
-    sync::watch,
-    task::JoinSet,
+    net::TcpStream,
     time::timeout,
 };
 
-const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-/// Longer than anything here takes, on the slowest machine.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Whoever loads services: they are ready when the test says so.
-#[derive(Clone)]
-struct Loader {
-    ready: watch::Sender<Option<Result<(), Refusal>>>,
-    asked: Arc<AtomicUsize>,
-    serving: watch::Sender<usize>,
-}
-
-impl Loader {
-    fn new() -> Self {
-        Self { ready: watch::Sender::new(None), asked: Arc::default(), serving: watch::Sender::new(0) }
-    }
-
-    fn ready() -> Self {
-        let this = Self::new();
-        this.ready.send_replace(Some(Ok(())));
-        this
-    }
-
-    async fn serves(&self, number: usize) {
-        let mut serving = self.serving.subscribe();
-        timeout(PATIENCE, serving.wait_for(|now| *now == number)).await.expect("so many are served").unwrap();
-    }
-}
-
-impl Activation for Loader {
-    fn ask(&self, _: ServiceId, wait: Wait) -> BoxFuture<'static, Result<Admission, Refusal>> {
-        let (mut ready, serving) = (self.ready.subscribe(), self.serving.clone());
-        self.asked.fetch_add(1, Ordering::Relaxed);
-        async move {
-            let was_ready = ready.borrow().is_some();
-            if wait == Wait::ComeAgain && !was_ready {
-                return Err(Refusal::Loading { retry_after: Duration::from_millis(2500) });
-            }
-            ready.wait_for(Option::is_some).await.unwrap().clone().unwrap()?;
-            serving.send_modify(|now| *now += 1);
-            let waited = if was_ready { Duration::ZERO } else { Duration::from_millis(1234) };
-            let serving = Serving::until(move || serving.send_modify(|now| *now -= 1));
-            Ok(Admission { address: LOCAL, waited, serving })
-        }
-        .boxed()
-    }
-
-    fn state(&self, _: ServiceId) -> Option<State> {
-        Some(if self.ready.borrow().is_some() { State::Ready } else { State::Cold })
-    }
-}
-
-/// The one service, behind a port of this machine.
-fn entry(port: u16) -> Entry {
-    Entry {
-        service: ServiceId(1),
-        name: "llm".to_owned(),
-        port,
-        protocol: Protocol::Http,
-        host: None,
-        path: None,
-        models: vec!["qwen".to_owned()],
-        cold: ColdMode::Hold,
-        wake_on: WakeOn::Data,
-        closed: vec!["/sleep".to_owned()],
-    }
-}
-
-/// Listeners and their connections: all end with it.
-struct World {
-    tasks: JoinSet<()>,
-}
-
-impl World {
-    fn new() -> Self {
-        Self { tasks: JoinSet::new() }
-    }
-
-    /// A service that does this with every connection.
-    async fn service<F: Future<Output = ()> + Send + 'static>(
-        &mut self,
-        talk: impl Fn(TcpStream) -> F + Send + 'static,
-    ) -> u16 {
-        let listener = TcpListener::bind((LOCAL, 0)).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        self.tasks.spawn(async move {
-            let mut talks = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                talks.spawn(talk(stream));
-            }
-        });
-        port
-    }
-
-    async fn proxy(&mut self, entry: Entry, loader: &Loader) -> SocketAddr {
-        self.site(Site { entries: vec![Arc::new(entry)], ..Site::default() }, loader).await
-    }
-
-    async fn site(&mut self, site: Site, loader: &Loader) -> SocketAddr {
-        let listener = TcpListener::bind((LOCAL, 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        self.tasks.spawn(serve(listener, Arc::new(site), Arc::new(loader.clone())));
-        address
-    }
-}
-
-/// Reads until the text holds this.
-async fn read_until(stream: &mut TcpStream, end: &str) -> String {
-    let mut text = String::new();
-    let mut buffer = [0; 4096];
-    let read = async {
-        while !text.contains(end) {
-            let n = stream.read(&mut buffer).await.unwrap();
-            assert!(n > 0, "the connection ended after {text:?}");
-            text.push_str(&String::from_utf8_lossy(&buffer[..n]));
-        }
-    };
-    timeout(PATIENCE, read).await.expect("it comes in time");
-    text
-}
-
-async fn read_all(stream: &mut TcpStream) -> String {
-    let mut bytes = Vec::new();
-    timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("it ends in time").unwrap();
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// Sends a whole request and gives the whole answer.
-async fn exchange(address: SocketAddr, request: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(request.as_bytes()).await.unwrap();
-    read_all(&mut stream).await
-}
-
-fn get(path: &str, more: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: llm.test\r\nConnection: close\r\n{more}\r\n")
-}
-
-fn post(path: &str, body: &str) -> String {
-    let length = body.len();
-    format!(
-        "POST {path} HTTP/1.1\r\nHost: llm.test\r\nConnection: close\r\nContent-Type: application/json\r\n\
-         Content-Length: {length}\r\n\r\n{body}"
-    )
-}
-
-/// Answers one request with what it got, head and body.
-async fn mirror(mut stream: TcpStream) {
-    let head = read_until(&mut stream, "\r\n\r\n").await;
-    let (head, mut body) = head.split_once("\r\n\r\n").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
-    let length = head.lines().find_map(|l| l.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
-    while body.len() < length.unwrap_or(0) {
-        body += &read_until(&mut stream, "").await;
-        let mut more = vec![0; length.unwrap_or(0) - body.len()];
-        stream.read_exact(&mut more).await.unwrap();
-        body += &String::from_utf8(more).unwrap();
-    }
-    let text = format!("{head}\n--\n{body}");
-    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len());
-    stream.write_all(answer.as_bytes()).await.unwrap();
-}
+use crate::support::door::{
+    Loader, PATIENCE, World, entry, exchange, get, mirror, post, read_all, read_until,
+};
 
 #[tokio::test]
 async fn a_request_waits_until_its_service_is_ready_and_is_passed_on() {

@@ -3,6 +3,7 @@
 pub(crate) mod chance;
 pub(crate) mod daemon;
 pub(crate) mod docker;
+pub(crate) mod door;
 pub(crate) mod gguf;
 pub(crate) mod lab;
 pub(crate) mod proxy;
