@@ -24,8 +24,8 @@ struct Recipe {
     /// Image names: whole, or after a registry and path of one's own; `*` at the end stands for anything, and what
     /// follows a colon is how the tag begins.
     images: &'static [&'static str],
-    /// Where it listens, unless one of `moved_by` says otherwise.
-    port: u16,
+    /// Where it listens, unless one of `moved_by` says otherwise. Several: at one of these, by its release.
+    ports: &'static [u16],
     /// Flags (`--port`) and variables (`PORT`, `HOST:PORT`) that move its port.
     moved_by: &'static [&'static str],
     stages: &'static [Step],
@@ -64,7 +64,7 @@ const RECIPES: [Recipe; 9] = [
     Recipe {
         name: "vllm",
         images: &["vllm/vllm-openai", "rocm/vllm*"],
-        port: 8000,
+        ports: &[8000],
         moved_by: &["--port"],
         // What is logged depends on its log level: that it answers is enough too.
         stages: &[
@@ -88,7 +88,7 @@ const RECIPES: [Recipe; 9] = [
     Recipe {
         name: "llama.cpp",
         images: &["ggml-org/llama.cpp:server", "ggerganov/llama.cpp:server"],
-        port: 8080,
+        ports: &[8080, 9931],
         moved_by: &["--port", "LLAMA_ARG_PORT"],
         stages: &[
             LISTENING,
@@ -100,7 +100,7 @@ const RECIPES: [Recipe; 9] = [
     Recipe {
         name: "ollama",
         images: &["ollama/ollama"],
-        port: 11_434,
+        ports: &[11_434],
         moved_by: &["OLLAMA_HOST"],
         // Models are loaded by the requests for them.
         stages: &[Step {
@@ -115,7 +115,7 @@ const RECIPES: [Recipe; 9] = [
     Recipe {
         name: "sglang",
         images: &["lmsysorg/sglang"],
-        port: 30_000,
+        ports: &[30_000],
         moved_by: &["--port"],
         stages: &[
             STARTED,
@@ -127,7 +127,7 @@ const RECIPES: [Recipe; 9] = [
     Recipe {
         name: "tgi",
         images: &["huggingface/text-generation-inference"],
-        port: 80,
+        ports: &[80],
         moved_by: &["--port", "-p", "PORT"],
         stages: &[
             STARTED,
@@ -145,7 +145,7 @@ const RECIPES: [Recipe; 9] = [
     Recipe {
         name: "tei",
         images: &["huggingface/text-embeddings-inference"],
-        port: 80,
+        ports: &[80],
         moved_by: &["--port", "-p", "PORT"],
         stages: &[
             STARTED,
@@ -159,7 +159,7 @@ const RECIPES: [Recipe; 9] = [
     Recipe {
         name: "nim",
         images: &["nvcr.io/nim/*"],
-        port: 8000,
+        ports: &[8000],
         moved_by: &["NIM_HTTP_API_PORT", "NIM_SERVER_PORT"],
         stages: &[
             Step {
@@ -181,7 +181,7 @@ const RECIPES: [Recipe; 9] = [
     Recipe {
         name: "triton",
         images: &["nvidia/tritonserver"],
-        port: 8000,
+        ports: &[8000],
         moved_by: &["--http-port"],
         stages: &[
             Step {
@@ -203,7 +203,7 @@ const RECIPES: [Recipe; 9] = [
     Recipe {
         name: "localai",
         images: &["localai/localai"],
-        port: 8080,
+        ports: &[8080],
         moved_by: &["--address", "LOCALAI_ADDRESS", "ADDRESS"],
         stages: &[
             Step { name: "started", minutes: 10, require: Require::All, checks: &[Answers("/healthz")] },
@@ -264,11 +264,15 @@ pub(super) fn read(node: &Node, scope: &Scope<'_>, found: &mut Found) -> Option<
         return None;
     };
     let port = count(node, "port").and_then(|port| u16::try_from(port).ok());
-    let port = port.or_else(|| moved(recipe, service)).unwrap_or(recipe.port);
+    let port = port.or_else(|| moved(recipe, service));
+    let ports = port.as_slice();
+    let ports = if ports.is_empty() { recipe.ports } else { ports };
     let given = (progress(node, found), duration(node, "timeout"));
     let interval = duration(node, "interval").unwrap_or(INTERVAL);
     let live = node.get("liveness").filter(|live| !live.is_null()).map(|live| liveness(live, scope, found));
-    let live = live.unwrap_or_else(|| stage(recipe, "liveness", &[Answers(recipe.live)], port, interval));
+    let live = live.unwrap_or_else(|| {
+        stage(recipe, ("liveness", Require::All), &[Answers(recipe.live)], ports, interval)
+    });
     let step = |step: &Step| {
         let timeout = given.1.filter(|_| step.minutes > 1).unwrap_or(Duration::from_mins(step.minutes));
         let own = recipe.progress.filter(|_| step.minutes > 1).map(|log| Progress {
@@ -276,47 +280,57 @@ pub(super) fn read(node: &Node, scope: &Scope<'_>, found: &mut Found) -> Option<
             extend: EXTEND,
             at_most: timeout.saturating_mul(3),
         });
-        Stage {
-            require: step.require,
-            timeout: Some(timeout),
-            progress: given.0.clone().or(own),
-            ..stage(recipe, step.name, step.checks, port, interval)
-        }
+        let stage = stage(recipe, (step.name, step.require), step.checks, ports, interval);
+        Stage { timeout: Some(timeout), progress: given.0.clone().or(own), ..stage }
     };
     let stages = recipe.stages.iter().map(step).collect();
     Some(HealthSpec { stages, liveness: Some(live), recipe: Some(recipe.name) })
 }
 
-fn stage(recipe: &Recipe, name: &str, signs: &[Sign], port: u16, interval: Duration) -> Stage {
-    let check = |sign: &Sign| {
-        let (title, probe) = match *sign {
-            Running => ("running".to_owned(), ProbeSpec::Container(ContainerCondition::Running)),
-            Listens => (format!("tcp {port}"), ProbeSpec::Tcp { host: None, port }),
-            Answers(path) => (format!("http {path}"), ProbeSpec::Http(get(path, port))),
-            Logs(pattern) => ("log".to_owned(), ProbeSpec::Log { pattern: pattern.to_owned() }),
-        };
-        Check {
-            name: if signs.len() == 1 { name.to_owned() } else { title },
-            // A log is followed.
-            timeout: if let ProbeSpec::Log { .. } = probe { Duration::from_mins(10) } else { PATIENCE },
-            probe,
-            interval,
-            success_threshold: 1,
-            failure_threshold: 3,
-            start_period: Duration::ZERO,
-            critical: true,
-            breaker: None,
-        }
+/// `ports`: where the server may listen; one that shows a sign is enough.
+fn stage(
+    recipe: &Recipe,
+    (name, require): (&str, Require),
+    signs: &[Sign],
+    ports: &[u16],
+    interval: Duration,
+) -> Stage {
+    let is_single = signs.len() == 1 && ports.len() == 1;
+    let check = |(title, probe): (String, ProbeSpec)| Check {
+        name: if is_single { name.to_owned() } else { title },
+        // A log is followed.
+        timeout: if let ProbeSpec::Log { .. } = probe { Duration::from_mins(10) } else { PATIENCE },
+        probe,
+        interval,
+        success_threshold: 1,
+        failure_threshold: 3,
+        start_period: Duration::ZERO,
+        critical: true,
+        breaker: None,
     };
     debug_assert!(!signs.is_empty(), "{} has a stage without checks", recipe.name);
     Stage {
         name: name.to_owned(),
-        checks: signs.iter().map(check).collect(),
-        require: Require::All,
+        checks: signs.iter().flat_map(|sign| probes(*sign, ports)).map(check).collect(),
+        require: if ports.len() == 1 { require } else { Require::Any },
         timeout: None,
         start_period: Duration::ZERO,
         critical: true,
         progress: None,
+    }
+}
+
+/// What shows a sign at any of these ports, each with its name.
+fn probes(sign: Sign, ports: &[u16]) -> Vec<(String, ProbeSpec)> {
+    let at = |probe: &dyn Fn(u16) -> (String, ProbeSpec)| ports.iter().map(|port| probe(*port)).collect();
+    match sign {
+        Running => vec![("running".to_owned(), ProbeSpec::Container(ContainerCondition::Running))],
+        Logs(pattern) => vec![("log".to_owned(), ProbeSpec::Log { pattern: pattern.to_owned() })],
+        Listens => at(&|port| (format!("tcp {port}"), ProbeSpec::Tcp { host: None, port })),
+        Answers(path) => {
+            let shown = |port| if ports.len() == 1 { path.to_owned() } else { format!(":{port}{path}") };
+            at(&|port| (format!("http {}", shown(port)), ProbeSpec::Http(get(path, port))))
+        }
     }
 }
 
@@ -413,6 +427,9 @@ mod tests {
                 assert!(regex::Regex::new(pattern).is_ok(), "{}: {pattern}", recipe.name);
             }
             assert!(recipe.stages.iter().all(|step| !step.checks.is_empty() && step.minutes > 0));
+            // Any port is enough for a sign: where there are several, no stage can ask for several signs.
+            let is_one_sign = recipe.stages.iter().all(|step| step.checks.len() == 1);
+            assert!(!recipe.ports.is_empty() && (recipe.ports.len() == 1 || is_one_sign), "{}", recipe.name);
         }
     }
 

@@ -159,6 +159,19 @@ fn a_recipe_follows_the_port_that_the_service_gives() {
 }
 
 #[test]
+fn where_releases_listen_at_different_ports_any_of_them_is_enough() {
+    let spec = recipe(&llm("image: ggml-org/llama.cpp:server", "", "auto"));
+    assert_snapshot!(shown(&spec).join("\n"), @r###"
+listening 300s Any: tcp -:8080 | tcp -:9931
+ready 600s Any: GET http://-:8080/health [(200, 299)] | GET http://-:9931/health [(200, 299)]
+liveness - Any: GET http://-:8080/health [(200, 299)] | GET http://-:9931/health [(200, 299)]
+"###);
+    let given =
+        recipe(&llm("image: ggml-org/llama.cpp:server", ", environment: {LLAMA_ARG_PORT: '81'}", "auto"));
+    assert_eq!(shown(&given)[0], "listening 300s All: tcp -:81");
+}
+
+#[test]
 fn others_may_wait_for_a_stage_of_a_recipe() {
     good(
         "services: {llm: {image: vllm/vllm-openai, x-orch: {health_check: auto}}, web: {image: x, x-orch: {depends_on: {llm: {stage: models_loaded}}}}}\n",
