@@ -371,3 +371,22 @@ fn a_thousand_requests_over_five_models_with_room_for_two() {
     assert_eq!(most, 2);
     assert!((10..150).contains(&loads), "{loads} loads");
 }
+
+#[test]
+fn memory_that_nobody_can_measure_has_its_time_to_come_back() {
+    let mut stage = Stage::new(24, [spec("p/a", 20)]);
+    stage.put(device(0, Some(Memory { total: 24 * GIB, free: None })));
+    stage.put(asked(1, 0));
+    stage.loads(10.0);
+    stage.put(ended(1));
+    stage.put(Input::Unload { service: ServiceId(0), force: false });
+    stage.after(1.0, Input::Unloaded { service: ServiceId(0) });
+    assert_eq!(stage.state(0), State::Settling);
+    stage.after(20.0, Input::Tick);
+    let past = stage.machine.why(ServiceId(0)).unwrap().past;
+    let (_, change, reason) = past.last().unwrap();
+    assert_eq!(
+        (*change, reason.as_str()),
+        (Change::Cold, "its memory had 20s to come back, which nobody can measure")
+    );
+}
