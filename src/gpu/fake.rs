@@ -63,6 +63,10 @@ impl Gpus for Fake {
         format!("fake:{}", self.path.display())
     }
 
+    fn are_made_up(&self) -> bool {
+        true
+    }
+
     fn measure(&self) -> BoxFuture<'_, Result<Measured, GpuError>> {
         std::future::ready(self.read()).boxed()
     }

@@ -15,7 +15,7 @@ mod smi;
 
 pub use error::GpuError;
 pub use find::{Found, Source, Tried, find};
-pub use place::{Way, placed};
+pub use place::{Way, has_name, placed};
 
 use std::fmt::Debug;
 
@@ -28,6 +28,11 @@ use crate::ondemand::{DeviceId, Memory};
 pub trait Gpus: Debug + Send + Sync {
     /// What is asked, in a word for users: `NVML`, `nvidia-smi`, …
     fn name(&self) -> String;
+
+    /// Whether they are made up: a container can only be given one where the engine has a device of its name.
+    fn are_made_up(&self) -> bool {
+        false
+    }
 
     /// Asks again. It takes milliseconds, or seconds where the driver was asleep.
     ///

@@ -80,16 +80,25 @@ fn choose(
     });
 }
 
+/// Whether an engine has a device of this UUID in the Container Device Interface.
+pub fn has_name(device: &Device, facts: &EngineFacts) -> bool {
+    cdi_name(&device.id.0, facts).is_some()
+}
+
 /// By what an engine knows a device. A list of names that lacks it is told by its UUID, and the engine says so.
 fn name(device: &Device, way: Way, facts: &EngineFacts) -> String {
-    let ends = |end: &str| facts.cdi_devices.iter().find(|id| id.ends_with(&format!("/gpu={end}")));
     match way {
         Way::Ids => device.id.0.clone(),
-        Way::Cdi => ends(&device.id.0)
-            .or_else(|| ends(&device.index.to_string()))
+        Way::Cdi => cdi_name(&device.id.0, facts)
+            .or_else(|| cdi_name(&device.index.to_string(), facts))
             .cloned()
             .unwrap_or_else(|| format!("nvidia.com/gpu={}", device.id)),
     }
+}
+
+/// The engine's name for a device that it knows by this UUID or place.
+fn cdi_name<'a>(end: &str, facts: &'a EngineFacts) -> Option<&'a String> {
+    facts.cdi_devices.iter().find(|id| id.ends_with(&format!("/gpu={end}")))
 }
 
 fn requests(service: &Service) -> impl Iterator<Item = &DeviceRequest> {
@@ -182,6 +191,13 @@ mod tests {
         let devices = [device(0, "GPU-a"), device(1, "GPU-b"), device(2, "GPU-c")];
         let placed = placed(&gpus(vec![wanted]), &devices, &facts);
         insta::assert_snapshot!(written(&placed), @r#"{"reserved":null,"gpus":[{"driver":"cdi","device_ids":["nvidia.com/gpu=GPU-a","nvidia.com/gpu=1","nvidia.com/gpu=GPU-c"]}]}"#);
+    }
+
+    #[test]
+    fn an_engine_has_a_device_by_its_uuid() {
+        let facts = with_names(&["nvidia.com/gpu=0", "nvidia.com/gpu=GPU-b"]);
+        assert!(has_name(&device(1, "GPU-b"), &facts));
+        assert!(!has_name(&device(0, "GPU-a"), &facts), "that is another one in the same place");
     }
 
     #[test]

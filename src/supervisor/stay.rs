@@ -26,7 +26,7 @@ use super::{
 use crate::{
     engine::{Engine, EngineAction, EngineError, EngineEvent},
     executor::CancelRequest,
-    gpu::{Device, Gpus, placed},
+    gpu::{Device, Gpus, has_name, placed},
     ondemand::{
         DeviceId, Effect, GpuRules, Input, LoadFailure, LoadId, Machine, Refusal, RequestId, ServiceId,
         ServiceSpec, ServiceStatus, State, Told, Wait,
@@ -591,9 +591,13 @@ impl Supervisor {
     /// The project in which a service is loaded, with the devices that it is to use.
     fn placed(&self, service: &Supervised, devices: &[DeviceId]) -> Arc<Project> {
         let chosen = |device: &&Device| devices.contains(&device.id);
-        let chosen: Vec<Device> = self.devices.known.iter().filter(chosen).cloned().collect();
+        let mut chosen: Vec<Device> = self.devices.known.iter().filter(chosen).cloned().collect();
         if chosen.is_empty() {
             return Arc::clone(&service.project);
+        }
+        if self.devices.gpus.as_ref().is_some_and(|gpus| gpus.are_made_up()) {
+            // They count, and nothing is asked of an engine that cannot have them.
+            chosen.retain(|device| has_name(device, &self.devices.facts));
         }
         let mut project = Project::clone(&service.project);
         if let Some(wants) = project.services.get_mut(&service.name) {

@@ -1,9 +1,6 @@
 //! A real model server: llama.cpp's, with a model that the test writes.
 
-use std::{
-    io::{Read as _, Write as _},
-    net::TcpStream,
-};
+use std::net::SocketAddr;
 
 use serde_json::Value;
 
@@ -11,7 +8,8 @@ use crate::support::{
     chance::Random,
     docker::has_llama,
     gguf,
-    stack::{PATIENCE, Stack},
+    http::{Answer, ask},
+    stack::Stack,
 };
 
 const YAML: &str = "
@@ -32,47 +30,48 @@ fn it_loads_in_stages_and_then_streams_words() {
         return;
     }
     let stack = Stack::new("llama", YAML);
-    gguf::write(&stack.folder().join("words.gguf"), &mut Random::new());
+    gguf::write(&stack.folder().join("words.gguf"), &gguf::WORDS, &mut Random::new());
     let mut up = stack.spawn("up -d --progress plain");
     up.until("stage listening (1/2) passed");
     let address = stack.docker(&["port", &stack.container("llm").id, "8081"]);
-    let loading = answer(address.trim(), 503, "GET /health", "");
+    let address: SocketAddr = address.trim().parse().expect("an address");
+    let loading = ask(address, "GET /health", "").with(503).text();
     assert!(loading.contains("Loading model"), "{loading}");
     up.end().code(0).says(&["stage ready (2/2) passed", "1 service ready"]);
 
-    let ask = |line: &str, body: &str| answer(address.trim(), 200, line, body);
-    let models = ask("GET /v1/models", "");
-    let models: Value = serde_json::from_str(&models).expect(&models);
-    assert_eq!(models["data"][0]["id"], "words");
+    let ask = |line: &str, body: &str| ask(address, line, body).with(200);
+    assert_eq!(ask("GET /v1/models", "").json()["data"][0]["id"], "words");
     let asked = r#"{"messages": [{"role": "user", "content": "hello"}], "max_tokens": 5, "stream": true}"#;
     let events = ask("POST /v1/chat/completions", asked);
-    assert_eq!(words(&events, "/choices/0/delta/content"), 5, "{events}");
-    assert!(events.contains("data: [DONE]"), "{events}");
+    assert_eq!(words(&events, "/choices/0/delta/content"), 5, "{events:?}");
+    assert!(events.text().contains("data: [DONE]"), "{events:?}");
     let asked = r#"{"prompt": "the model", "n_predict": 7, "stream": true}"#;
     let events = ask("POST /completion", asked);
-    assert_eq!(words(&events, "/content"), 7, "{events}");
+    assert_eq!(words(&events, "/content"), 7, "{events:?}");
     stack.run("down").code(0);
     stack.is_gone_but(&[]);
 }
 
-/// What stands below the head of the answer to a request, which has this status.
-fn answer(address: &str, status: u16, line: &str, body: &str) -> String {
-    let mut stream = TcpStream::connect(address).expect("somebody who listens");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    let length = body.len();
-    let head =
-        format!("{line} HTTP/1.1\r\nHost: llm\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
-    stream.write_all(&[head.as_bytes(), body.as_bytes()].concat()).expect("a listener");
-    let mut text = String::new();
-    stream.read_to_string(&mut text).expect("text");
-    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
-    assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{text}");
-    body.to_owned()
+#[test]
+fn its_port_is_found_where_the_file_gives_none() {
+    if !has_llama() {
+        return;
+    }
+    let yaml = YAML
+        .replace(" --port 8081", "")
+        .replace("cpus: 0.05", "cpus: 1")
+        .replace("    ports: ['127.0.0.1::8081']\n", "");
+    let stack = Stack::new("llama-port", &yaml);
+    gguf::write(&stack.folder().join("words.gguf"), &gguf::WORDS, &mut Random::new());
+    stack.run("up -d --progress plain").code(0).says(&["stage ready (2/2) passed", "1 service ready"]);
+    let health = stack.run("health").code(0).out;
+    assert!(health.contains("llm       healthy"), "{health}");
 }
 
 /// How many events have a word of the model at this place.
-fn words(events: &str, at: &str) -> usize {
-    let data = events.lines().filter_map(|line| line.strip_prefix("data: "));
+fn words(events: &Answer, at: &str) -> usize {
+    let text = events.text();
+    let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
     let parsed = data.filter_map(|data| serde_json::from_str::<Value>(data).ok());
     let said = parsed.filter_map(|event| Some(event.pointer(at)?.as_str()?.trim().to_owned()));
     said.filter(|word| gguf::WORDS.contains(&word.as_str())).count()

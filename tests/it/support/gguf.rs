@@ -17,7 +17,7 @@ const CONTEXT: u32 = 512;
 /// A place in the file that a tensor may begin at.
 const ALIGNMENT: usize = 32;
 
-/// All that it ever says.
+/// Words for it to say.
 pub(crate) const WORDS: [&str; 16] = [
     "the", "a", "model", "loads", "word", "by", "on", "demand", "and", "then", "waits", "until", "it", "is",
     "asked", "again",
@@ -33,13 +33,14 @@ enum Value<'a> {
     Fractions(&'a [f32]),
 }
 
-/// Writes the model to a file of about 400 KB.
-pub(crate) fn write(path: &Path, random: &mut Random) {
-    File::create(path).and_then(|mut file| file.write_all(&bytes(random))).expect("a file for a model");
+/// Writes a model that says nothing but these words to a file of about 400 KB.
+pub(crate) fn write(path: &Path, says: &[&str], random: &mut Random) {
+    let bytes = bytes(says, random);
+    File::create(path).and_then(|mut file| file.write_all(&bytes)).expect("a file for a model");
 }
 
-fn bytes(random: &mut Random) -> Vec<u8> {
-    let (words, kinds) = vocabulary();
+fn bytes(says: &[&str], random: &mut Random) -> Vec<u8> {
+    let (words, kinds) = vocabulary(says);
     let ranks: Vec<f32> = kinds.iter().zip(0_u16..).map(|(_, rank)| -f32::from(rank)).collect();
     let number = |length: u64| Value::Number(u32::try_from(length).expect("small"));
     let settings = [
@@ -83,14 +84,14 @@ fn bytes(random: &mut Random) -> Vec<u8> {
 }
 
 /// Tokens and their kinds: unknown, begin and end, every byte, and the words, each behind a space.
-fn vocabulary() -> (Vec<String>, Vec<i32>) {
+fn vocabulary(says: &[&str]) -> (Vec<String>, Vec<i32>) {
     const UNKNOWN: i32 = 2;
     const CONTROL: i32 = 3;
     const BYTE: i32 = 6;
     let special = [("<unk>", UNKNOWN), ("<s>", CONTROL), ("</s>", CONTROL)];
     let special = special.map(|(token, kind)| (token.to_owned(), kind));
     let bytes = (0..=u8::MAX).map(|byte| (format!("<0x{byte:02X}>"), BYTE));
-    let words = WORDS.iter().map(|word| (format!("\u{2581}{word}"), NORMAL));
+    let words = says.iter().map(|word| (format!("\u{2581}{word}"), NORMAL));
     special.into_iter().chain(bytes).chain(words).unzip()
 }
 

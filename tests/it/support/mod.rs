@@ -5,6 +5,7 @@ pub(crate) mod daemon;
 pub(crate) mod docker;
 pub(crate) mod door;
 pub(crate) mod gguf;
+pub(crate) mod http;
 pub(crate) mod lab;
 pub(crate) mod proxy;
 pub(crate) mod pty;
