@@ -62,6 +62,11 @@ fn socket(invocation: &Invocation, project: &str) -> Option<PathBuf> {
     Some(folder.join(format!("{project}.sock")))
 }
 
+/// Whether somebody loads services of a project on demand.
+pub(super) fn is_taken(invocation: &Invocation, project: &str) -> bool {
+    socket(invocation, project).is_some_and(|path| std::os::unix::net::UnixStream::connect(path).is_ok())
+}
+
 /// A socket that is there while this is.
 pub(super) struct Control {
     listener: UnixListener,
@@ -78,7 +83,7 @@ impl Control {
         let Some(path) = socket(invocation, project) else { return Ok(None) };
         if std::os::unix::net::UnixStream::connect(&path).is_ok() {
             return Err(CliError::failed(format!(
-                "another `docker orch serve` stays with {project} already"
+                "another `docker orch serve`, or an attached `up`, stays with {project} already"
             ))
             .hint("end it first: two would load the same services"));
         }
@@ -211,7 +216,7 @@ async fn ask(invocation: &Invocation, request: &Request) -> Result<Value, CliErr
     let project = invocation.subject()?.name;
     let nobody = || {
         CliError::failed(format!("nobody loads services of {project} on demand"))
-            .hint("`docker orch serve` does, while it stays")
+            .hint("`docker orch serve` does, while it stays, and so does an attached `docker orch up`")
     };
     let path = socket(invocation, &project).ok_or_else(nobody)?;
     let mut stream = UnixStream::connect(path).await.map_err(|_| nobody())?;

@@ -10,6 +10,7 @@ mod actions;
 mod applied;
 pub mod args;
 mod ask;
+mod attached;
 mod bench;
 mod complete;
 mod completion;

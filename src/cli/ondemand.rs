@@ -1,4 +1,4 @@
-//! Services that are loaded on demand, while `serve` stays: who loads them, and the addresses that are listened on in
+//! Services that are loaded on demand, while `serve` or an attached `up` stays: who loads them, and the addresses that are listened on in
 //! their place.
 
 use std::{
@@ -10,11 +10,18 @@ use std::{
     time::SystemTime,
 };
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
-use super::{CliError, Invocation, args::UpArgs, control::Control, entry::note, gpu, up};
+use super::{
+    CliError, Invocation,
+    args::UpArgs,
+    control::{self, Control},
+    entry::note,
+    gpu, up,
+};
 use crate::{
     engine::Engine,
+    executor::Followed,
     journal::{rfc3339, run_id},
     ondemand::{Change, ServiceId, ServiceSpec, Told, Wanted},
     plan::EngineFacts,
@@ -33,22 +40,36 @@ pub(super) struct OnDemand {
     /// The numbers of services, by name.
     ids: BTreeMap<String, ServiceId>,
     /// Ends every connection when it is dropped.
-    _gateway: Gateway,
+    gateway: Gateway,
     control: Option<Control>,
 }
 
 impl OnDemand {
-    /// Loads and unloads until it is dropped.
-    pub(super) async fn stay(self) {
-        let handle = self.supervisor.handle();
-        match &self.control {
-            None => self.supervisor.stay().await,
-            Some(control) => drop(futures::join!(self.supervisor.stay(), control.stay(handle, self.ids))),
-        }
+    /// Tells of every container that comes up.
+    pub(super) fn set_followers(&mut self, followers: mpsc::UnboundedSender<Followed>) {
+        self.supervisor.set_followers(followers);
+    }
+
+    /// Loads and unloads until it is dropped: what is loaded stays. Once `ends` resolves every connection ends, what is
+    /// loaded is unloaded, and that is waited for.
+    pub(super) async fn stay(self, ends: impl Future<Output = ()>) {
+        let Self { supervisor, ids, gateway, control } = self;
+        let handle = supervisor.handle();
+        let ends = async move {
+            ends.await;
+            drop(gateway);
+        };
+        let answers = async {
+            if let Some(control) = &control {
+                control.stay(handle, ids).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        futures::future::select(pin!(supervisor.stay(ends)), pin!(answers)).await;
     }
 }
 
-/// Begins to listen. `None`: no service is loaded on demand or by hand.
+/// Begins to listen. `None`: no service is loaded on demand or by hand. `say`: shows what becomes of them, a line at a time.
 ///
 /// # Errors
 ///
@@ -57,19 +78,17 @@ pub(super) async fn begin(
     invocation: &Invocation,
     project: &Project,
     engine: &Arc<dyn Engine>,
+    say: impl Fn(&str) + 'static,
 ) -> Result<Option<OnDemand>, CliError> {
-    let (mut services, mut ids) = (Vec::new(), BTreeMap::new());
-    for (name, service) in &project.services {
-        let Some(spec) = ServiceSpec::of(project, service).filter(|spec| spec.load != Load::Preload) else {
-            continue;
-        };
+    let (mut supervised, mut ids) = (Vec::new(), BTreeMap::new());
+    for (name, spec) in services(project) {
         // Alone, with what it depends on.
-        let args = UpArgs { services: vec![name.clone()], ..UpArgs::default() };
+        let args = UpArgs { services: vec![name.to_owned()], ..UpArgs::default() };
         let alone = up::project(invocation, &args).await?;
-        ids.insert(name.clone(), ServiceId(u32::try_from(services.len()).unwrap_or(u32::MAX)));
-        services.push(Supervised { name: name.clone(), spec, project: loadable(&alone, name) });
+        ids.insert(name.to_owned(), ServiceId(u32::try_from(supervised.len()).unwrap_or(u32::MAX)));
+        supervised.push(Supervised { name: name.to_owned(), spec, project: loadable(&alone, name) });
     }
-    if services.is_empty() {
+    if supervised.is_empty() {
         return Ok(None);
     }
     let doors = doors(project, &ids).map_err(|why| {
@@ -80,11 +99,34 @@ pub(super) async fn begin(
     let id = run_id(now, std::process::id());
     let label = RunLabel { id, time: rfc3339(now), command: "load".to_owned() };
     let options = up::options(invocation, &UpArgs::default());
+    let tell = Box::new(move |service: &str, told: &Told| {
+        if let Some(line) = line(service, told) {
+            say(&line);
+        }
+    });
     let supervisor =
-        Supervisor::new(Arc::clone(engine), project, services, (options, label), devices, Box::new(tell));
+        Supervisor::new(Arc::clone(engine), project, supervised, (options, label), devices, tell);
     let control = Control::open(invocation, &project.name)?;
     let gateway = Gateway::open(doors, &supervisor.handle())?;
-    Ok(Some(OnDemand { supervisor, ids, _gateway: gateway, control }))
+    Ok(Some(OnDemand { supervisor, ids, gateway, control }))
+}
+
+/// Services of a project that something has to stay for: they are loaded on demand or by hand.
+pub(super) fn services(project: &Project) -> impl Iterator<Item = (&str, ServiceSpec)> {
+    let loaded = project
+        .services
+        .iter()
+        .filter_map(|(name, service)| Some((name.as_str(), ServiceSpec::of(project, service)?)));
+    loaded.filter(|(_, spec)| spec.load != Load::Preload)
+}
+
+/// Says that nobody loads services on demand, where there are some: whoever asks for one would be refused.
+pub(super) fn say_who_loads(invocation: &Invocation, project: &Project) {
+    let wait = |(name, spec): (_, ServiceSpec)| (spec.load == Load::OnDemand).then_some(name);
+    let names: Vec<&str> = services(project).filter_map(wait).collect();
+    if !names.is_empty() && !control::is_taken(invocation, &project.name) {
+        note(&format!("{}: loaded at the first request, while `docker orch serve` stays", names.join(", ")));
+    }
 }
 
 /// The GPUs of this machine, where a service wants one.
@@ -107,9 +149,12 @@ async fn devices(
 }
 
 /// What a user wants to see go by.
-fn tell(service: &str, told: &Told) {
+fn line(service: &str, told: &Told) -> Option<String> {
     let word = match told.change {
-        Change::Refused => return tracing::debug!("{service}: refused: {}", told.reason),
+        Change::Refused => {
+            tracing::debug!("{service}: refused: {}", told.reason);
+            return None;
+        }
         Change::Waiting => "waits for room",
         Change::Loading => "is being loaded",
         Change::Ready => "is ready",
@@ -123,7 +168,7 @@ fn tell(service: &str, told: &Told) {
         Change::Stuck => "does not stop",
         Change::Pinned => "pin",
     };
-    note(&format!("{service} {word}: {}", told.reason));
+    Some(format!("{service} {word}: {}", told.reason))
 }
 
 /// Addresses that are listened on, by threads of their own: bytes pass whatever else goes on here. Each thread carries

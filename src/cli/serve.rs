@@ -83,13 +83,13 @@ pub(super) async fn run(invocation: &Invocation, args: &ServeArgs) -> Result<Exi
         restarting: None,
         said: None,
     };
-    let on_demand = ondemand::begin(invocation, &watchman.project, &watchman.engine).await?;
+    let on_demand = ondemand::begin(invocation, &watchman.project, &watchman.engine, note).await?;
     let stays = pin!(watchman.stay(&mut signals));
     match on_demand {
         None => stays.await,
         // Only the first of the two ever ends.
         Some(on_demand) => {
-            futures::future::select(stays, pin!(on_demand.stay())).await;
+            futures::future::select(stays, pin!(on_demand.stay(std::future::pending()))).await;
         }
     }
     Ok(Exit::Fine)

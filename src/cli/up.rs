@@ -7,6 +7,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use futures::{FutureExt as _, future::OptionFuture};
 use tokio::sync::mpsc;
 
 use super::{
@@ -14,8 +15,10 @@ use super::{
     applied::{self, Note, Part},
     args::UpArgs,
     ask::Answers,
+    attached::Attached,
     fingerprints::fingerprints,
     follow::{Display, Follow},
+    ondemand,
     results::{Recorder, inspect_all},
     serving::{Seen, Serving},
     session::{Session, Shown},
@@ -27,7 +30,7 @@ use crate::{
         Engine, EngineInfo,
         docker::{hand_in_api_socket, refused, unsupported},
     },
-    executor::{Quiet, Run},
+    executor::{Followed, Quiet, Run},
     journal::Applied,
     plan::{Fingerprints, Recreate, UpOptions},
     project::Project,
@@ -108,6 +111,7 @@ pub(super) async fn carry_out(
     let shown = Shown { logs, events: args.events.as_deref(), recorder, ..Shown::default() };
     let seen = Seen { project: &project, engine: &engine, restarts: None };
     let serving = Serving::begin(invocation, &args.seen, seen).await?;
+    let attached = if watch { Attached::begin(invocation, &project, &engine).await? } else { None };
     let (mut run, session) =
         Session::begin(invocation, command, Arc::clone(&project), Arc::clone(&engine), &shown)?;
     if let Some(serving) = &serving {
@@ -136,7 +140,10 @@ pub(super) async fn carry_out(
         label: session.label.clone(),
         first: session.first,
     };
-    let follower = follow(&mut run, &session, Arc::clone(&engine), watch.then(|| hidden(&project, args)));
+    let (follower, followers) =
+        follow(&mut run, &session, Arc::clone(&engine), watch.then(|| hidden(&project, args))).unzip();
+    let loads =
+        attached.map(|attached| attached.beside(&mut run, &session.reporter, followers).boxed_local());
     let keeper = session.keeper();
     let answers = Answers::of(invocation, args.yes);
     let ending = async {
@@ -145,25 +152,26 @@ pub(super) async fn carry_out(
         drop(run);
         ended
     };
-    let ended = match follower {
-        Some(follower) => tokio::join!(ending, follower).0,
-        None => ending.await,
-    };
+    let (ended, ..) = tokio::join!(ending, OptionFuture::from(follower), OptionFuture::from(loads));
     if let Some(artifacts) = session.artifacts() {
         inspect_all(engine.as_ref(), &project, artifacts).await;
     }
     let code = ended.as_ref().ok().and_then(|ended| exit_code(args, &ended.exits));
     let exit = session.end(ended)?;
+    if !watch && exit == Exit::Fine {
+        ondemand::say_who_loads(invocation, &project);
+    }
     Ok(code.unwrap_or(exit))
 }
 
-/// Reads the logs of what comes up, where they are shown or kept. `hidden`: whose are not shown; `None`: nobody's are.
+/// Reads the logs of what comes up, where they are shown or kept, until the run is over and nobody has the sender any
+/// more. `hidden`: whose are not shown; `None`: nobody's are.
 fn follow(
     run: &mut Run,
     session: &Session,
     engine: Arc<dyn Engine>,
     hidden: Option<BTreeSet<String>>,
-) -> Option<impl Future<Output = ()> + use<>> {
+) -> Option<(impl Future<Output = ()> + use<>, mpsc::UnboundedSender<Followed>)> {
     let outlived = hidden.is_none();
     let display =
         |hidden| Display { reporter: session.reporter.clone(), hidden, since: session.label.time.clone() };
@@ -172,8 +180,8 @@ fn follow(
         return None;
     }
     let (sender, receiver) = mpsc::unbounded_channel();
-    run.set_followers(sender);
-    Some(Follow { engine, shown, recorded, outlived }.run(receiver))
+    run.set_followers(sender.clone());
+    Some((Follow { engine, shown, recorded, outlived }.run(receiver), sender))
 }
 
 /// The project with what the command line and the environment say on top.

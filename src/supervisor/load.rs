@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use crate::{
     engine::{Engine, Scope},
     event::{Event, EventKind, Sink, StageStatus, Verdict},
-    executor::{CancelRequest, Run},
+    executor::{CancelRequest, Followed, Run},
     gpu::Device,
     machine::ThisMachine,
     ondemand::{DeviceId, LoadFailure},
@@ -55,13 +55,15 @@ pub(super) struct Load {
     pub(super) requests: mpsc::UnboundedReceiver<CancelRequest>,
     /// Told the stages that the service enters.
     pub(super) stages: mpsc::UnboundedSender<String>,
+    /// Told what comes up.
+    pub(super) followers: Option<mpsc::UnboundedSender<Followed>>,
 }
 
 impl Load {
     /// Starts the service as `up` does, and waits until it is ready. Gives its address. A load that fails leaves its
     /// container stopped, to be looked at.
     pub(super) async fn perform(self) -> Result<IpAddr, LoadFailure> {
-        let Self { service, project, engine, options, label, requests, stages } = self;
+        let Self { service, project, engine, options, label, requests, stages, followers } = self;
         let requests = futures::stream::unfold(requests, async |mut requests| {
             let request = mpsc::UnboundedReceiver::recv(&mut requests).await?;
             Some((request, requests))
@@ -69,6 +71,9 @@ impl Load {
         let prober = Arc::new(Prober::new(Arc::clone(&engine)));
         let mut run = Run::new(Arc::clone(&project), Arc::clone(&engine), prober, requests.boxed());
         run.set_machine(Arc::new(ThisMachine));
+        if let Some(followers) = followers {
+            run.set_followers(followers);
+        }
         run.add_sink(Box::new(Stages { service: service.clone(), stages }));
         let request = UpRequest {
             options,

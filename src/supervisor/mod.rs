@@ -5,12 +5,13 @@
 //! alone with what it depends on) and stopped. *Must not know* which service should be loaded or evicted, how bytes pass,
 //! or the command line.
 //!
-//! What it has loaded outlives it: the next one finds it running, and takes it over.
+//! What it has loaded outlives it, unless it is told to end: the next one finds it running, and takes it over.
 
 mod doors;
 mod gate;
 mod handle;
 mod load;
+mod orders;
 mod stay;
 
 pub use doors::{Door, doors};

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::IpAddr,
+    pin::pin,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
@@ -21,17 +22,17 @@ use super::{
     Handle,
     gate::Gate,
     handle::{Answer, Command, Message},
-    load::{self, Load},
+    load,
 };
 use crate::{
     engine::{Engine, EngineAction, EngineError, EngineEvent},
-    executor::CancelRequest,
-    gpu::{Device, Gpus, has_name, placed},
+    executor::{CancelRequest, Followed},
+    gpu::{Device, Gpus},
     ondemand::{
-        DeviceId, Effect, GpuRules, Input, LoadFailure, LoadId, Machine, Refusal, RequestId, ServiceId,
-        ServiceSpec, ServiceStatus, State, Told, Wait,
+        DeviceId, Effect, GpuRules, Input, LoadId, Machine, Refusal, RequestId, ServiceId, ServiceSpec,
+        ServiceStatus, State, Told, Wait,
     },
-    plan::{ContainerState, EngineFacts, Recreate, UpOptions},
+    plan::{ContainerState, EngineFacts, UpOptions},
     project::Project,
     run::RunLabel,
     time::Elapsed,
@@ -68,37 +69,40 @@ pub(super) type Tell = Box<dyn FnMut(&str, &Told)>;
 
 /// Whoever has services loaded.
 pub struct Supervisor {
-    engine: Arc<dyn Engine>,
+    pub(super) engine: Arc<dyn Engine>,
     /// The project's name.
-    name: String,
-    services: Vec<Supervised>,
-    options: UpOptions,
-    label: RunLabel,
-    devices: Devices,
+    pub(super) name: String,
+    pub(super) services: Vec<Supervised>,
+    pub(super) options: UpOptions,
+    pub(super) label: RunLabel,
+    pub(super) devices: Devices,
     /// They are being asked.
     measuring: bool,
+    /// Nothing is loaded any more.
+    leaves: bool,
+    pub(super) followers: Option<mpsc::UnboundedSender<Followed>>,
     /// Told everything that is decided.
     tell: Tell,
     machine: Machine,
     began: Instant,
     /// The moment that the machine was told last.
     turn_began: Elapsed,
-    handle: Handle,
+    pub(super) handle: Handle,
     inbox: mpsc::UnboundedReceiver<Message>,
     states: watch::Sender<BTreeMap<ServiceId, State>>,
     /// Requests that wait for their answer.
     waiting: BTreeMap<RequestId, Waiting>,
     /// The one request that stands for all who are inside a service's gate.
     inside: BTreeMap<ServiceId, RequestId>,
-    loading: BTreeMap<ServiceId, Loading>,
+    pub(super) loading: BTreeMap<ServiceId, Loading>,
     /// Unloads that wait for those inside: one whose place another has taken gives up.
-    stopping: BTreeMap<ServiceId, oneshot::Sender<()>>,
-    work: FuturesUnordered<LocalBoxFuture<'static, Done>>,
+    pub(super) stopping: BTreeMap<ServiceId, oneshot::Sender<()>>,
+    pub(super) work: FuturesUnordered<LocalBoxFuture<'static, Done>>,
     /// Loads make what they need one after the other: two that make the same network would make it twice. They wait until
     /// services are ready side by side.
-    turn: Arc<Semaphore>,
+    pub(super) turn: Arc<Semaphore>,
     /// What loads tell while they go on.
-    stages: (mpsc::UnboundedSender<Input>, mpsc::UnboundedReceiver<Input>),
+    pub(super) stages: (mpsc::UnboundedSender<Input>, mpsc::UnboundedReceiver<Input>),
 }
 
 /// Whom an answer is for.
@@ -110,10 +114,10 @@ enum Waiting {
 }
 
 /// What the engine tells of containers.
-type Events = BoxStream<'static, Result<EngineEvent, EngineError>>;
+pub(super) type Events = BoxStream<'static, Result<EngineEvent, EngineError>>;
 
 /// A service's container that runs.
-struct Running {
+pub(super) struct Running {
     /// `None`: it is on no network.
     address: Option<IpAddr>,
     /// The GPUs that it has.
@@ -121,7 +125,7 @@ struct Running {
 }
 
 /// Something that was ordered is over.
-enum Done {
+pub(super) enum Done {
     /// What runs of each service, and the engine's events since before that was looked at.
     Seen(Vec<Option<Running>>, Option<Events>),
     /// What follows from it.
@@ -133,10 +137,10 @@ enum Done {
 }
 
 /// A load under way.
-struct Loading {
-    cancel: mpsc::UnboundedSender<CancelRequest>,
+pub(super) struct Loading {
+    pub(super) cancel: mpsc::UnboundedSender<CancelRequest>,
     /// Resolves once nothing of it goes on.
-    over: oneshot::Receiver<()>,
+    pub(super) over: oneshot::Receiver<()>,
 }
 
 impl Supervisor {
@@ -166,6 +170,8 @@ impl Supervisor {
             label,
             devices,
             measuring: false,
+            leaves: false,
+            followers: None,
             tell,
             machine: Machine::new(),
             began: Instant::now(),
@@ -189,39 +195,41 @@ impl Supervisor {
         this
     }
 
+    /// Tells of every container that a load brings up.
+    pub fn set_followers(&mut self, followers: mpsc::UnboundedSender<Followed>) {
+        self.followers = Some(followers);
+    }
+
     /// The way to it.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
-    /// Stays until it is dropped. What is loaded goes on running then: the next supervisor takes it over.
-    pub async fn stay(mut self) {
+    /// Stays until it is dropped: what is loaded goes on running then, and the next supervisor takes it over. Once `ends`
+    /// resolves nothing is loaded any more, what is loaded is unloaded, and that is waited for.
+    pub async fn stay(mut self, ends: impl Future<Output = ()>) {
         self.measured(self.devices.known.clone());
         self.look(true);
         // What runs is known before anything is asked for.
-        let mut events = loop {
-            if let Some(done) = self.work.next().await
-                && let Some(events) = self.done(done)
-            {
-                break events;
-            }
-        };
+        let mut events: Option<Events> = None;
         let mut measures = interval(MEASURE);
-        loop {
+        let mut ends = pin!(ends);
+        while !(self.leaves && self.is_empty()) {
             let deadline = self.machine.next_deadline().map(|at| self.began + at.since_start());
             tokio::select! {
                 biased;
-                Some(message) = self.inbox.recv() => self.take(message),
+                () = &mut ends, if !self.leaves => self.leave(),
+                Some(message) = self.inbox.recv(), if events.is_some() => self.take(message),
                 Some(input) = self.stages.1.recv() => self.step(input),
                 Some(done) = self.work.next() => {
                     if let Some(anew) = self.done(done) {
-                        events = anew;
+                        events = Some(anew);
                     }
                 }
-                event = events.next() => if let Some(Ok(event)) = event {
+                event = next(&mut events) => if let Some(Ok(event)) = event {
                     self.happened(&event);
                 } else {
-                    events = futures::stream::pending().boxed();
+                    events = Some(futures::stream::pending().boxed());
                     self.look(true);
                 },
                 _ = measures.tick() => self.measure(),
@@ -230,6 +238,23 @@ impl Supervisor {
                 }
             }
         }
+    }
+
+    /// Has everything unloaded.
+    fn leave(&mut self) {
+        self.leaves = true;
+        for index in 0..self.services.len() {
+            self.step(Input::Pin { service: id(index), pinned: false });
+            self.step(Input::Unload { service: id(index), force: false });
+        }
+    }
+
+    /// Whether nothing is loaded, and nothing is on its way up or down. What does not stop is not waited for.
+    fn is_empty(&self) -> bool {
+        let is_over = |state| {
+            matches!(state, State::Cold | State::Settling | State::Failed | State::Blocked | State::Stuck)
+        };
+        self.machine.status().iter().all(|status| is_over(status.state))
     }
 
     /// Looks at what runs, beside all else; with `listen` after it listens to the engine's events anew.
@@ -256,6 +281,9 @@ impl Supervisor {
 
     /// Tells the machine what runs already, and what does not any more.
     fn adopt(&mut self, seen: Vec<Option<Running>>) {
+        if self.leaves {
+            return;
+        }
         for (index, running) in seen.into_iter().enumerate() {
             let service = id(index);
             let Some(state) = self.machine.service(service).map(|status| status.state) else { continue };
@@ -322,7 +350,7 @@ impl Supervisor {
     }
 
     /// Every service that is supervised has one.
-    fn gate(&self, service: ServiceId) -> Option<&Arc<Gate>> {
+    pub(super) fn gate(&self, service: ServiceId) -> Option<&Arc<Gate>> {
         self.handle.gates.get(service.0 as usize)
     }
 
@@ -355,6 +383,8 @@ impl Supervisor {
 
     fn take(&mut self, message: Message) {
         match message {
+            // Whoever asked is told by what is dropped here.
+            Message::Asked { .. } | Message::Wanted(Command::Load(..)) if self.leaves => {}
             Message::Asked { request, service, wait, answer } => {
                 self.waiting.insert(request, Waiting::Request(self.now(), answer));
                 self.step(Input::Asked { request, service, wait });
@@ -529,122 +559,19 @@ impl Supervisor {
             None => {}
         }
     }
-
-    /// `adopt`: it runs already, and stays as it is.
-    fn load(&mut self, service: ServiceId, load: LoadId, devices: &[DeviceId], adopt: bool) {
-        let Some(known) = self.services.get(service.0 as usize) else { return };
-        self.stopping.remove(&service);
-        let (cancel, requests) = mpsc::unbounded_channel();
-        let (ended, over) = oneshot::channel();
-        let (stages, mut entered) = mpsc::unbounded_channel::<String>();
-        let before = self.loading.insert(service, Loading { cancel, over });
-        let mut task = Load {
-            service: known.name.clone(),
-            project: self.placed(known, devices),
-            engine: Arc::clone(&self.engine),
-            options: UpOptions {
-                services: vec![known.name.clone()],
-                recreate: if adopt { Recreate::Never } else { self.options.recreate },
-                ..self.options.clone()
-            },
-            label: self.label.clone(),
-            requests,
-            stages,
-        };
-        let (told, turn) = (self.stages.0.clone(), Arc::clone(&self.turn));
-        let work = async move {
-            let waits = async {
-                if let Some(before) = before {
-                    // Either way it is over.
-                    before.over.await.ok();
-                }
-                // It is never closed.
-                turn.acquire_owned().await.ok()
-            };
-            let mut turn = tokio::select! {
-                biased;
-                _ = task.requests.recv() => {
-                    // An error means that nobody waits for it.
-                    ended.send(()).ok();
-                    let failure = LoadFailure { out_of_memory: false, message: "it was given up".to_owned() };
-                    return Done::Inputs(vec![Input::LoadFailed { service, load, failure }]);
-                }
-                turn = waits => turn,
-            };
-            let tell = async {
-                while let Some(stage) = entered.recv().await {
-                    // It runs: everything is made.
-                    drop(turn.take());
-                    told.send(Input::Stage { service, load, stage }).ok();
-                }
-            };
-            let (result, ()) = futures::join!(task.perform(), tell);
-            ended.send(()).ok();
-            match result {
-                Ok(address) => Done::Loaded(service, load, address),
-                Err(failure) => Done::Inputs(vec![Input::LoadFailed { service, load, failure }]),
-            }
-        };
-        self.work.push(work.boxed_local());
-    }
-
-    /// The project in which a service is loaded, with the devices that it is to use.
-    fn placed(&self, service: &Supervised, devices: &[DeviceId]) -> Arc<Project> {
-        let chosen = |device: &&Device| devices.contains(&device.id);
-        let mut chosen: Vec<Device> = self.devices.known.iter().filter(chosen).cloned().collect();
-        if chosen.is_empty() {
-            return Arc::clone(&service.project);
-        }
-        if self.devices.gpus.as_ref().is_some_and(|gpus| gpus.are_made_up()) {
-            // They count, and nothing is asked of an engine that cannot have them.
-            chosen.retain(|device| has_name(device, &self.devices.facts));
-        }
-        let mut project = Project::clone(&service.project);
-        if let Some(wants) = project.services.get_mut(&service.name) {
-            *wants = placed(wants, &chosen, &self.devices.facts);
-        }
-        Arc::new(project)
-    }
-
-    fn unload(&mut self, service: ServiceId, force: bool) {
-        let Some(known) = self.services.get(service.0 as usize) else { return };
-        let (engine, project, name) = (Arc::clone(&self.engine), self.name.clone(), known.name.clone());
-        let loading = self.loading.remove(&service);
-        if let Some(loading) = &loading {
-            let request = if force { CancelRequest::Force } else { CancelRequest::Graceful };
-            // An error means that it is over.
-            loading.cancel.send(request).ok();
-        }
-        let gate = self.gate(service).filter(|_| !force).cloned();
-        let (stays, superseded) = oneshot::channel();
-        self.stopping.insert(service, stays);
-        let work = async move {
-            let waits = async {
-                if let Some(loading) = loading {
-                    loading.over.await.ok();
-                }
-                if let Some(gate) = gate {
-                    gate.emptied().await;
-                }
-            };
-            tokio::select! {
-                biased;
-                () = waits => {}
-                // Another unload says what came of it, or it is loaded again.
-                _ = superseded => return Done::Inputs(Vec::new()),
-            }
-            Done::Inputs(vec![match load::unload(engine, &project, &name, force).await {
-                Ok(()) => Input::Unloaded { service },
-                Err(message) => Input::UnloadFailed { service, message },
-            }])
-        };
-        self.work.push(work.boxed_local());
-    }
 }
 
 impl Handle {
     fn next(&self) -> RequestId {
         RequestId(self.requests.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+    }
+}
+
+/// What the engine tells next; waits for ever where it is not listened to yet.
+async fn next(events: &mut Option<Events>) -> Option<Result<EngineEvent, EngineError>> {
+    match events {
+        Some(events) => events.next().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -172,6 +172,39 @@ fn what_runs_is_taken_over_and_what_is_wanted_by_hand_is_done() {
 }
 
 #[test]
+fn an_attached_up_loads_on_demand_until_it_ends() {
+    let ports: [u16; 4] = free_ports();
+    let [chat, .., store] = ports;
+    let stack = Stack::new("ondemand-attached", &yaml(ports));
+
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, chat)).expect("a port");
+    stack.run("up").code(1).says(&[&format!("failed to listen on 127.0.0.1:{chat}")]);
+    assert_eq!(stack.containers().len(), 0, "it is told before anything is started");
+    drop(taken);
+
+    let mut up = stack.spawn("up");
+    up.until(&format!("listens on 127.0.0.1:{chat}"));
+    // Who comes too early waits.
+    let first = ask(chat, "GET /health", "");
+    is_served(&first);
+    assert!(first.contains("x-orch-cold-start: 1"), "{first}");
+    shows(&stack, "why", &["chat      ready"]);
+    stack.run("serve --dashboard 0").code(1).says(&["or an attached `up`", "already"]);
+    is_served(&ask(store, "GET /", ""));
+    up.until("on demand  | store is ready");
+    up.signal("INT");
+    let ended = up.end();
+    ended.code(130);
+    assert!(stack.containers().iter().all(|c| !c.running), "what was loaded ends with the rest");
+    assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, chat)).is_err(), "nobody listens any more");
+
+    stack
+        .run("up -d")
+        .code(0)
+        .says(&["chat, speech, store: loaded at the first request, while `docker orch serve` stays"]);
+}
+
+#[test]
 fn what_can_never_fit_is_refused_at_once() {
     let [port] = free_ports::<1>();
     let stack = Stack::new(

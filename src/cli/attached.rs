@@ -1,0 +1,125 @@
+//! Services that are loaded on demand while an attached `up` stays: once what it starts is ready, and until it ends.
+//!
+//! Their addresses are listened on from the beginning, so that a port that somebody else has is told before anything is
+//! started; who comes before all is ready waits. What was loaded ends with everything else.
+
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+};
+
+use tokio::sync::{mpsc, watch};
+
+use super::{
+    CliError, Invocation, control,
+    entry::note,
+    ondemand::{self, OnDemand},
+};
+use crate::{
+    engine::Engine,
+    event::{CancelReason, Event, EventKind, Sink},
+    executor::{Followed, Run},
+    project::Project,
+    report::{LogRecord, Reporter},
+};
+
+/// Whose name stands before what is said of them.
+const NAME: &str = "on demand";
+
+/// How far an `up` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Starts,
+    Stays,
+    Ends,
+    /// At once.
+    Breaks,
+}
+
+/// What is loaded on demand beside an `up`.
+pub(super) struct Attached {
+    on_demand: OnDemand,
+    /// Where it is said what becomes of them; before there is one, plainly.
+    reporter: Arc<OnceLock<Reporter>>,
+}
+
+impl Attached {
+    /// Begins to listen. `None`: nothing is loaded on demand, or somebody else does that.
+    ///
+    /// # Errors
+    ///
+    /// The project does not say how its services are reached, or an address cannot be had.
+    pub(super) async fn begin(
+        invocation: &Invocation,
+        project: &Project,
+        engine: &Arc<dyn Engine>,
+    ) -> Result<Option<Self>, CliError> {
+        if ondemand::services(project).next().is_none() {
+            return Ok(None);
+        }
+        if control::is_taken(invocation, &project.name) {
+            note("services are loaded on demand by the `docker orch serve` that stays");
+            return Ok(None);
+        }
+        let reporter = Arc::new(OnceLock::<Reporter>::new());
+        let shown = Arc::clone(&reporter);
+        let say = move |line: &str| match shown.get() {
+            // An error means that nothing is shown any more.
+            Some(reporter) => drop(reporter.log(LogRecord::new(NAME, NAME, line))),
+            None => note(line),
+        };
+        let on_demand = Box::pin(ondemand::begin(invocation, project, engine, say)).await?;
+        Ok(on_demand.map(|on_demand| Self { on_demand, reporter }))
+    }
+
+    /// What goes on beside a run, to its end.
+    pub(super) fn beside(
+        mut self,
+        run: &mut Run,
+        reporter: &Reporter,
+        followers: Option<mpsc::UnboundedSender<Followed>>,
+    ) -> impl Future<Output = ()> + use<> {
+        // It is set once.
+        self.reporter.set(reporter.clone()).ok();
+        let (phases, mut phase) = watch::channel(Phase::Starts);
+        run.add_sink(Box::new(Phases(phases)));
+        if let Some(followers) = followers {
+            self.on_demand.set_followers(followers);
+        }
+        async move {
+            let mut later = phase.clone();
+            // An error of each means that the run is gone.
+            if phase.wait_for(|phase| *phase > Phase::Starts).await.is_ok_and(|now| *now == Phase::Stays) {
+                let mut ending = later.clone();
+                let ends = async move { drop(ending.wait_for(|phase| *phase >= Phase::Ends).await) };
+                tokio::select! {
+                    () = self.on_demand.stay(ends) => {}
+                    Ok(_) = later.wait_for(|phase| *phase == Phase::Breaks) => {}
+                }
+            }
+        }
+    }
+}
+
+/// Knows from a run's events how far it is.
+struct Phases(watch::Sender<Phase>);
+
+impl Sink for Phases {
+    fn emit(&mut self, event: &Event) -> io::Result<()> {
+        let phase = match &event.kind {
+            EventKind::Ready { .. } => Phase::Stays,
+            EventKind::CancelRequested { reason: CancelReason::Forced } => Phase::Breaks,
+            EventKind::CancelRequested { .. } | EventKind::Unwinding { .. } | EventKind::RunFinished(_) => {
+                Phase::Ends
+            }
+            _ => return Ok(()),
+        };
+        // It never goes back.
+        self.0.send_if_modified(|known| {
+            let is_later = phase > *known;
+            *known = phase.max(*known);
+            is_later
+        });
+        Ok(())
+    }
+}
