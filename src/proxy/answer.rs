@@ -22,6 +22,8 @@ pub(super) enum Problem {
     NoModel(String),
     /// The path is for administrators only.
     Closed,
+    /// The client takes this for a way to other hosts.
+    NoWayThrough,
     /// The body is longer than is read to find a model in it.
     TooLong,
     /// The body broke off.
@@ -44,6 +46,7 @@ impl Problem {
             Self::Refused { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoRoute | Self::NoModel(_) => StatusCode::NOT_FOUND,
             Self::Closed => StatusCode::FORBIDDEN,
+            Self::NoWayThrough => StatusCode::NOT_IMPLEMENTED,
             Self::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unreadable(_) => StatusCode::BAD_REQUEST,
             Self::BadGateway { .. } => StatusCode::BAD_GATEWAY,
@@ -65,6 +68,7 @@ impl Problem {
             Self::NoRoute => "no_route",
             Self::NoModel(_) => "model_not_found",
             Self::Closed => "closed_path",
+            Self::NoWayThrough => "no_way_through",
             Self::TooLong => "body_too_long",
             Self::Unreadable(_) => "unreadable_body",
             Self::BadGateway { .. } => "no_answer",
@@ -83,6 +87,9 @@ impl Problem {
                 format!("no service has the model `{name}`: `/v1/models` lists those there are")
             }
             Self::Closed => "this path is for the service's administrators and is not passed on".to_owned(),
+            Self::NoWayThrough => {
+                "`CONNECT` asks for a way to another host, and none leads through here".to_owned()
+            }
             Self::TooLong => {
                 format!(
                     "the body is longer than the {} MiB in which a model is looked for",

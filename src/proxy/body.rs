@@ -2,14 +2,14 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Full, combinators::UnsyncBoxBody};
-use hyper::body::{Body, Frame, SizeHint};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-use super::Serving;
+use super::{Serving, upstream::Busy};
 
 /// Why a body breaks off.
 pub(super) type Broken = Box<dyn std::error::Error + Send + Sync>;
@@ -28,30 +28,37 @@ pub(super) fn whole(bytes: impl Into<Bytes>) -> AnyBody {
 }
 
 /// A service's answer: once its last byte has passed, or nobody reads it any more, the service is done with it.
-pub(super) struct Answering<B> {
-    body: B,
+pub(super) struct Answering {
+    body: Incoming,
     serving: Option<Serving>,
+    /// What it comes over.
+    over: Option<Busy>,
 }
 
-impl<B> Answering<B> {
-    pub(super) fn new(body: B, serving: Serving) -> Self {
-        Self { body, serving: Some(serving) }
+impl Answering {
+    pub(super) fn new(body: Incoming, over: Option<Busy>, serving: Serving) -> Self {
+        Self { body, serving: Some(serving), over }
     }
 }
 
-impl<B: Body + Unpin> Body for Answering<B> {
-    type Data = B::Data;
-    type Error = B::Error;
+impl Body for Answering {
+    type Data = Bytes;
+    type Error = Broken;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
-            self.serving = None;
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let polled = ready!(Pin::new(&mut self.body).poll_frame(context));
+        match &polled {
+            Some(Ok(_)) => {}
+            Some(Err(_)) => drop((self.serving.take(), self.over.take())),
+            None => {
+                self.serving = None;
+                self.over.take().into_iter().for_each(Busy::over);
+            }
         }
-        polled
+        Poll::Ready(polled.map(|frame| frame.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -60,5 +67,13 @@ impl<B: Body + Unpin> Body for Answering<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        if self.body.is_end_stream() {
+            self.over.take().into_iter().for_each(Busy::over);
+        }
     }
 }

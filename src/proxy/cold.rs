@@ -13,7 +13,7 @@ use super::{
     answer::Problem,
     body::{AnyBody, Broken, whole},
     http::Door,
-    pass::From,
+    pass::{From, pass},
     site::Entry,
 };
 use crate::ondemand::{Refusal, Wait};
@@ -75,7 +75,7 @@ pub(super) fn stream(
     let answer = async move {
         let refused = |refusal| Problem::Refused { service: entry.name.clone(), refusal };
         let admission = door.activation.ask(entry.service, Wait::Held(None)).await.map_err(refused)?;
-        door.passer.pass(&entry, request, &from, admission).await
+        pass(&door.upstream, &entry, request, &from, admission).await
     };
     let stages = Stage::Waiting { answer: answer.boxed(), first: true };
     let mut answer = Response::new(StreamBody::new(chunks(name, stages)).boxed_unsync());

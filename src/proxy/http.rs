@@ -24,8 +24,9 @@ use super::{
     cold,
     limits::{self, Moving, Sent},
     model::{Wanted, renamed},
-    pass::{From, Passer, takes_page},
+    pass::{From, pass, takes_page},
     site::{Entry, Site},
+    upstream::Upstream,
 };
 use crate::{
     accept::accept,
@@ -37,11 +38,11 @@ use crate::{
 pub(super) struct Door {
     pub(super) site: Arc<Site>,
     pub(super) activation: Arc<dyn Activation>,
-    pub(super) passer: Passer,
+    pub(super) upstream: Upstream,
 }
 
 pub(super) async fn serve(listener: TcpListener, site: Arc<Site>, activation: Arc<dyn Activation>) {
-    let door = Arc::new(Door { site, activation, passer: Passer::new() });
+    let door = Arc::new(Door { site, activation, upstream: Upstream::default() });
     accept(listener, limits::CONNECTIONS, |stream, client| converse(stream, client.ip(), Arc::clone(&door)))
         .await;
 }
@@ -86,6 +87,9 @@ async fn answer(
     request: Request<Incoming>,
     from: &From,
 ) -> Result<Response<AnyBody>, Problem> {
+    if request.method() == Method::CONNECT {
+        return Err(Problem::NoWayThrough);
+    }
     let path = request.uri().path();
     if door.site.by_model && request.method() == Method::GET && path == "/v1/models" {
         return Ok(models(door));
@@ -108,7 +112,7 @@ async fn answer(
     }
     let wait = if entry.cold == ColdMode::Reject || is_page { Wait::ComeAgain } else { Wait::Held(None) };
     match door.activation.ask(entry.service, wait).await {
-        Ok(admission) => door.passer.pass(&entry, request, from, admission).await,
+        Ok(admission) => pass(&door.upstream, &entry, request, from, admission).await,
         Err(refusal @ Refusal::Loading { .. }) if is_page => Ok(cold::page(&entry.name, &refusal)),
         Err(refusal) => Err(refused(refusal)),
     }

@@ -18,6 +18,7 @@ mod model;
 mod pass;
 mod site;
 mod tcp;
+mod upstream;
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 

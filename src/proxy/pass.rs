@@ -1,6 +1,6 @@
 //! Passing a request on, and its answer back.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use http::{
@@ -9,14 +9,12 @@ use http::{
         CONNECTION, CONTENT_TYPE, COOKIE, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
         TRANSFER_ENCODING, UPGRADE,
     },
+    request::Parts,
     uri::{Authority, PathAndQuery, Scheme},
 };
 use http_body_util::BodyExt as _;
 use hyper::upgrade::OnUpgrade;
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-};
+use hyper_util::rt::TokioIo;
 use tokio::sync::mpsc;
 
 use super::{
@@ -24,6 +22,7 @@ use super::{
     answer::Problem,
     body::{Answering, AnyBody, empty},
     site::Entry,
+    upstream::Upstream,
 };
 
 /// Lines of a head that belong to one connection (RFC 9110, section 7.6.1), beside those that `Connection` names.
@@ -37,14 +36,6 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     UPGRADE,
 ];
 
-/// Connections to services, kept between requests.
-#[derive(Clone)]
-pub(super) struct Passer {
-    http1: Client<HttpConnector, AnyBody>,
-    /// For gRPC, which HTTP/1.1 cannot carry.
-    http2: Client<HttpConnector, AnyBody>,
-}
-
 /// The connection that a request came over.
 #[derive(Clone)]
 pub(super) struct From {
@@ -54,52 +45,41 @@ pub(super) struct From {
     pub(super) tunnels: mpsc::UnboundedSender<BoxFuture<'static, ()>>,
 }
 
-impl Passer {
-    pub(super) fn new() -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(super::limits::CONNECT));
-        let mut builder = Client::builder(TokioExecutor::new());
-        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(super::limits::KEPT);
-        let http1 = builder.build(connector.clone());
-        let http2 = builder.http2_only(true).build(connector);
-        Self { http1, http2 }
+/// Passes a request on to a service, and gives its answer, the body of which comes as it comes.
+pub(super) async fn pass(
+    upstream: &Upstream,
+    entry: &Entry,
+    mut request: Request<AnyBody>,
+    from: &From,
+    admission: Admission,
+) -> Result<Response<AnyBody>, Problem> {
+    let Admission { address, waited, serving } = admission;
+    let failed = |message: String| Problem::BadGateway { service: entry.name.clone(), message };
+    let service = SocketAddr::new(address, entry.port);
+    let upgrade = upgrade(request.headers());
+    let client_side = upgrade.as_ref().map(|_| hyper::upgrade::on(&mut request));
+    let answered = if is_grpc(&request) {
+        upstream.http2(service, outgoing_grpc(request, service, from).map_err(failed)?).await
+    } else {
+        upstream.http1(service, outgoing(request, service, from, upgrade.as_ref())).await
+    };
+    let (mut answer, busy) = answered.map_err(|error| failed(chain(error.as_ref())))?;
+    if !waited.is_zero() {
+        let headers = answer.headers_mut();
+        headers.insert("x-orch-cold-start", HeaderValue::from_static("1"));
+        let waited = waited.as_millis().try_into().unwrap_or(u64::MAX);
+        headers.insert("x-orch-waited-ms", HeaderValue::from(waited));
     }
-
-    /// Passes a request on to a service, and gives its answer, the body of which comes as it comes.
-    pub(super) async fn pass(
-        &self,
-        entry: &Entry,
-        mut request: Request<AnyBody>,
-        from: &From,
-        admission: Admission,
-    ) -> Result<Response<AnyBody>, Problem> {
-        let Admission { address, waited, serving } = admission;
-        let failed = |message: String| Problem::BadGateway { service: entry.name.clone(), message };
-        let upgrade = upgrade(request.headers());
-        let client_side = upgrade.as_ref().map(|_| hyper::upgrade::on(&mut request));
-        let client = if is_grpc(&request) { &self.http2 } else { &self.http1 };
-        let sent = outgoing(request, entry, address, from, upgrade.as_ref()).map_err(failed)?;
-        let mut answer = client.request(sent).await.map_err(|error| failed(chain(&error)))?;
-        if !waited.is_zero() {
-            let headers = answer.headers_mut();
-            headers.insert("x-orch-cold-start", HeaderValue::from_static("1"));
-            headers.insert(
-                "x-orch-waited-ms",
-                HeaderValue::from(waited.as_millis().try_into().unwrap_or(u64::MAX)),
-            );
-        }
-        if answer.status() == StatusCode::SWITCHING_PROTOCOLS
-            && let Some(client_side) = client_side
-        {
-            let service_side = hyper::upgrade::on(&mut answer);
-            // An error means that the connection is gone.
-            from.tunnels.send(tunnel(client_side, service_side, serving).boxed()).ok();
-            return Ok(answer.map(|_| empty()));
-        }
-        strip(answer.headers_mut());
-        Ok(answer.map(|body| Answering::new(body.map_err(Into::into), serving).boxed_unsync()))
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS
+        && let Some(client_side) = client_side
+    {
+        let service_side = hyper::upgrade::on(&mut answer);
+        // An error means that the connection is gone.
+        from.tunnels.send(tunnel(client_side, service_side, serving).boxed()).ok();
+        return Ok(answer.map(|_| empty()));
     }
+    strip(answer.headers_mut());
+    Ok(answer.map(|body| Answering::new(body, busy, serving).boxed_unsync()))
 }
 
 /// What a request wants to change its connection to.
@@ -113,47 +93,73 @@ fn is_grpc(request: &Request<AnyBody>) -> bool {
     request.version() == Version::HTTP_2 && kind.is_some_and(|kind| kind.starts_with("application/grpc"))
 }
 
-/// The request as the service gets it.
+/// The request as a service gets it that speaks HTTP/1.1.
 fn outgoing(
     request: Request<AnyBody>,
-    entry: &Entry,
-    address: IpAddr,
+    service: SocketAddr,
     from: &From,
     upgrade: Option<&HeaderValue>,
-) -> Result<Request<AnyBody>, String> {
+) -> Request<AnyBody> {
     let (mut head, body) = request.into_parts();
-    let host = head.headers.get(HOST).cloned().or_else(|| {
-        let authority = head.uri.authority()?;
-        HeaderValue::from_str(authority.as_str()).ok()
-    });
-    let grpc = head.version == Version::HTTP_2
-        && head
-            .headers
-            .get(CONTENT_TYPE)
-            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-    let takes_trailers =
-        head.headers.get(TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"));
+    let host = asked_host(&head);
+    let takes_trailers = takes_trailers(&head.headers);
     strip(&mut head.headers);
     if takes_trailers {
         head.headers.insert(TE, HeaderValue::from_static("trailers"));
-        if !grpc {
-            head.headers.insert(CONNECTION, HeaderValue::from_static("te"));
-        }
+        head.headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
     if let Some(protocol) = upgrade {
         head.headers.append(CONNECTION, HeaderValue::from_static("upgrade"));
         head.headers.insert(UPGRADE, protocol.clone());
     }
-    if head.version == Version::HTTP_2 && !grpc {
+    if head.version == Version::HTTP_2 {
         join_cookies(&mut head.headers);
     }
-    if let (Some(host), false) = (&host, grpc) {
-        head.headers.insert(HOST, host.clone());
+    // HTTP/1.0 need not name one.
+    if let Some(host) = host.clone().or_else(|| HeaderValue::from_str(&service.to_string()).ok()) {
+        head.headers.insert(HOST, host);
     }
     forwarded(&mut head.headers, from, host.as_ref());
-    head.version = if grpc { Version::HTTP_2 } else { Version::HTTP_11 };
-    head.uri = uri(&head.uri, address, entry.port)?;
+    head.version = Version::HTTP_11;
+    head.uri = head.uri.path_and_query().cloned().map(Uri::from).unwrap_or_default();
+    Request::from_parts(head, body)
+}
+
+/// The request as a service gets it that speaks gRPC.
+fn outgoing_grpc(
+    request: Request<AnyBody>,
+    service: SocketAddr,
+    from: &From,
+) -> Result<Request<AnyBody>, String> {
+    let (mut head, body) = request.into_parts();
+    let host = asked_host(&head);
+    let takes_trailers = takes_trailers(&head.headers);
+    strip(&mut head.headers);
+    head.headers.remove(HOST);
+    if takes_trailers {
+        head.headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    forwarded(&mut head.headers, from, host.as_ref());
+    let authority = match &host {
+        Some(host) => Authority::try_from(host.as_bytes()),
+        None => Authority::try_from(service.to_string()),
+    };
+    let mut parts = std::mem::take(&mut head.uri).into_parts();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = Some(authority.map_err(|error| error.to_string())?);
+    parts.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
+    head.uri = Uri::from_parts(parts).map_err(|error| error.to_string())?;
     Ok(Request::from_parts(head, body))
+}
+
+/// The host that was asked for, with its port where one was named.
+fn asked_host(head: &Parts) -> Option<HeaderValue> {
+    let named = head.headers.get(HOST).cloned();
+    named.or_else(|| HeaderValue::from_str(head.uri.authority()?.as_str()).ok())
+}
+
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    headers.get(TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"))
 }
 
 /// HTTP/2 may send cookies in several lines, which are one in HTTP/1.1 (RFC 9113, section 8.2.3).
@@ -164,16 +170,6 @@ fn join_cookies(headers: &mut HeaderMap) {
     {
         headers.insert(COOKIE, one);
     }
-}
-
-fn uri(asked: &Uri, address: IpAddr, port: u16) -> Result<Uri, String> {
-    let authority = std::net::SocketAddr::new(address, port).to_string();
-    let mut parts = http::uri::Parts::default();
-    parts.scheme = Some(Scheme::HTTP);
-    parts.authority = Some(Authority::try_from(authority).map_err(|error| error.to_string())?);
-    let path = asked.path_and_query().cloned();
-    parts.path_and_query = Some(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
-    Uri::from_parts(parts).map_err(|error| error.to_string())
 }
 
 /// Says whom the request came from; what the client said of that itself comes first.
@@ -240,14 +236,14 @@ pub(super) fn takes_page<B>(request: &Request<B>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::site::tests::entry, *};
+    use super::*;
 
     fn sent(build: impl FnOnce(http::request::Builder) -> http::request::Builder) -> Request<AnyBody> {
         let request = build(Request::builder().uri("/v1/x?y=1").header(HOST, "a.test:8080"));
         let request = request.body(empty()).unwrap();
         let from = From { client: [10, 0, 0, 9].into(), tunnels: mpsc::unbounded_channel().0 };
         let upgrade = upgrade(request.headers());
-        outgoing(request, &entry(0, None, None), [172, 18, 0, 5].into(), &from, upgrade.as_ref()).unwrap()
+        outgoing(request, ([172, 18, 0, 5], 80).into(), &from, upgrade.as_ref())
     }
 
     #[test]
@@ -265,7 +261,7 @@ mod tests {
             names,
             ["host", "authorization", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"]
         );
-        assert_eq!(request.uri(), "http://172.18.0.5:80/v1/x?y=1");
+        assert_eq!(request.uri(), "/v1/x?y=1");
         assert_eq!(request.headers()[HOST], "a.test:8080");
     }
 

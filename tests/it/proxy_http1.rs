@@ -1,12 +1,16 @@
 //! What HTTP/1.1 says about requests, answers and their connections, through the proxy.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    sync::{Mutex, mpsc},
     time::timeout,
 };
 
@@ -276,4 +280,85 @@ async fn several_requests_sent_at_once_are_answered_in_their_order() {
     let answers = read_all(&mut stream).await;
     let (first, second) = (answers.find("\r\n\r\n/1"), answers.find("\r\n\r\n/2"));
     assert!(first.is_some() && first < second, "{answers}");
+}
+
+#[tokio::test]
+async fn a_request_that_may_be_repeated_is_when_a_kept_connection_breaks_under_it() {
+    let (mut world, loader) = (World::new(), Loader::ready());
+    // Each connection serves one request, and breaks when the second has come.
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&seen);
+    let port = world
+        .service(move |mut stream| {
+            let seen = Arc::clone(&noted);
+            async move {
+                for number in 0..2 {
+                    let head = read_until(&mut stream, "\r\n\r\n").await;
+                    seen.lock().await.push(format!("{} {number}", head.split(' ').next().unwrap()));
+                    if number == 0 {
+                        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await.unwrap();
+                    }
+                }
+            }
+        })
+        .await;
+    let proxy = world.proxy(entry(port), &loader).await;
+    let mut client = world.http1(proxy).await;
+    let mut statuses = Vec::new();
+    for method in [Method::GET, Method::GET, Method::POST, Method::GET] {
+        let request = Request::builder().method(method).uri("/").header("host", "a").body(whole(""));
+        let answer = client.send_request(request.unwrap()).await.unwrap();
+        statuses.push(answer.status().as_u16());
+        answer.into_body().collect().await.unwrap();
+    }
+    // Whether the service has done what a POST asks for cannot be known: it is not asked again.
+    assert_eq!(statuses, [200, 200, 502, 200]);
+    assert_eq!(*seen.lock().await, ["GET 0", "GET 1", "GET 0", "POST 1", "GET 0"]);
+    loader.serves(0).await;
+}
+
+#[tokio::test]
+async fn a_service_learns_at_once_that_its_client_has_left() {
+    let (mut world, loader) = (World::new(), Loader::ready());
+    let (ended, mut ends) = mpsc::unbounded_channel();
+    // Before it has answered, and in the middle of it.
+    for answer in ["", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"] {
+        let ended = ended.clone();
+        let port = world
+            .service(move |mut stream| {
+                let ended = ended.clone();
+                async move {
+                    read_until(&mut stream, "\r\n\r\n").await;
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                    // Nothing more is sent, so nothing fails to be.
+                    let left = stream.read(&mut [0]).await.unwrap_or(0);
+                    ended.send(left).unwrap();
+                }
+            })
+            .await;
+        let proxy = world.proxy(entry(port), &loader).await;
+        let mut stream = TcpStream::connect(proxy).await.unwrap();
+        stream.write_all(get("/", "").as_bytes()).await.unwrap();
+        loader.serves(1).await;
+        if !answer.is_empty() {
+            read_until(&mut stream, "half").await;
+        }
+        drop(stream);
+        assert_eq!(timeout(PATIENCE, ends.recv()).await.expect("it learns"), Some(0));
+        loader.serves(0).await;
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_led_to_other_hosts() {
+    let (mut world, loader) = (World::new(), Loader::ready());
+    let port = world.service(mirror).await;
+    let proxy = world.proxy(entry(port), &loader).await;
+    let answer =
+        exchange(proxy, "CONNECT b.test:22 HTTP/1.1\r\nHost: b.test:22\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 501 ") && answer.contains("no_way_through"), "{answer}");
+    let request = Request::connect("b.test:22").body(whole("")).unwrap();
+    let answer = world.http2(proxy).await.send_request(request).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::NOT_IMPLEMENTED);
+    assert_eq!(loader.asked.load(Ordering::Relaxed), 0, "nothing is loaded for it");
 }

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, Version, header::CONTENT_TYPE};
 use http_body_util::BodyExt as _;
 use hyper::body::{Frame, Incoming};
+use tokio::{sync::mpsc, time::timeout};
 
-use crate::support::door::{Loader, World, entry, mirror, next, parts, whole};
+use crate::support::door::{Loader, PATIENCE, World, entry, mirror, next, parts, whole};
 
 fn grpc(path: &str) -> http::request::Builder {
     Request::post(format!("http://llm.test{path}"))
@@ -49,6 +50,7 @@ async fn grpc_passes_in_both_directions_at_the_same_time() {
     let port = world
         .answers(|request| async move {
             assert_eq!((request.version(), request.uri().path()), (Version::HTTP_2, "/llm.Chat/Talk"));
+            assert_eq!(request.uri().authority().unwrap(), "llm.test");
             assert_eq!(request.headers()["te"], "trailers");
             assert_eq!(request.headers()[CONTENT_TYPE], "application/grpc+proto");
             let (sender, body) = parts();
@@ -103,4 +105,31 @@ async fn a_grpc_error_without_a_message_passes() {
     assert_eq!((&answer.headers()["grpc-status"], answer.status()), (&"5".parse().unwrap(), StatusCode::OK));
     assert_eq!(answer.headers()["grpc-message"], "no such model");
     loader.serves(0).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_its_client_resets_ends_at_the_service() {
+    let (mut world, loader) = (World::new(), Loader::ready());
+    let (ended, mut ends) = mpsc::unbounded_channel();
+    let port = world
+        .answers(move |_| {
+            let (ended, (sender, body)) = (ended.clone(), parts());
+            tokio::spawn(async move {
+                sender.send(Frame::data("part".into())).unwrap();
+                sender.closed().await;
+                ended.send(()).unwrap();
+            });
+            std::future::ready(Response::new(body))
+        })
+        .await;
+    let proxy = world.proxy(entry(port), &loader).await;
+    let mut client = world.http2(proxy).await;
+    for request in [grpc("/x"), Request::get("http://a.test/")] {
+        let mut answer = client.send_request(request.body(whole("")).unwrap()).await.unwrap().into_body();
+        assert_eq!(next(&mut answer).await.unwrap().into_data().unwrap(), "part");
+        loader.serves(1).await;
+        drop(answer);
+        timeout(PATIENCE, ends.recv()).await.expect("it ends").unwrap();
+        loader.serves(0).await;
+    }
 }
