@@ -30,7 +30,7 @@
 //! goes wrong leaves none.
 //!
 //! Entry points: [`Machine::step`] and [`Machine::next_deadline`]; to look: [`Machine::status`], [`Machine::devices`] and
-//! [`Machine::why`].
+//! [`Machine::why`]; to foretell: [`Surveyed::survey`].
 
 mod input;
 mod ledger;
@@ -41,6 +41,7 @@ mod room;
 mod service;
 mod spec;
 mod status;
+mod survey;
 mod turn;
 mod victims;
 mod why;
@@ -49,6 +50,7 @@ pub use input::*;
 pub use machine::Machine;
 pub use spec::*;
 pub use status::*;
+pub use survey::*;
 
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,7 @@ mod dice;
 mod promises;
 mod random;
 mod stories;
+mod survey;
 mod table;
 mod world;
 
