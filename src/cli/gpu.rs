@@ -16,8 +16,9 @@ use super::{
 };
 use crate::{
     executor::Signals,
-    gpu::{Device, Found, Gpus, Measured, Source, find},
+    gpu::{Device, Found, Gpus, Measured, Source, by_uuid, find},
     journal::rfc3339,
+    ondemand::{ServiceSpec, Wanted},
     project::byte_words,
 };
 
@@ -36,6 +37,13 @@ pub(super) async fn look(invocation: &Invocation) -> Result<(Source, Found), Cli
         .map_err(|words| CliError::usage(format!("{VARIABLE}: {words}")))?;
     let found = find(&source).await;
     Ok((source, found))
+}
+
+/// Names the devices that a service asks for by their UUIDs, however its file names them.
+pub(super) fn name_by_uuid(spec: &mut ServiceSpec, known: &[Device]) {
+    if let Wanted::These(names) = &mut spec.devices {
+        *names = by_uuid(names, known);
+    }
 }
 
 /// Lists GPUs.
@@ -57,8 +65,8 @@ pub(super) async fn run(invocation: &Invocation, args: &GpuArgs) -> Result<Exit,
     }))
 }
 
-/// There is none. A place that was named in so many words, and cannot be looked at, is a mistake.
-fn none(source: &Source, found: &Found) -> Result<Exit, CliError> {
+/// There is none: says so. A place that was named in so many words, and cannot be looked at, is a mistake.
+pub(super) fn none(source: &Source, found: &Found) -> Result<Exit, CliError> {
     if *source != Source::Auto
         && let Some((place, error)) =
             found.tried.iter().find_map(|tried| Some((&tried.place, tried.error.as_ref()?)))

@@ -59,6 +59,7 @@ mod trace;
 mod up;
 mod variables;
 mod version;
+mod vram;
 mod wait;
 
 pub use entry::main;

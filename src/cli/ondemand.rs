@@ -95,6 +95,9 @@ pub(super) async fn begin(
         CliError::usage(why).hint("`x-orch: {routes: [{port: 8000}]}` says how a service is reached")
     })?;
     let devices = devices(invocation, project, engine).await?;
+    for service in &mut supervised {
+        gpu::name_by_uuid(&mut service.spec, &devices.known);
+    }
     let now = SystemTime::now();
     let id = run_id(now, std::process::id());
     let label = RunLabel { id, time: rfc3339(now), command: "load".to_owned() };

@@ -7,7 +7,7 @@ use super::{
     args::{PlanArgs, PlanFormat},
     expected::{expected, forecast},
     fingerprints::fingerprints,
-    up,
+    up, vram,
 };
 use crate::{
     diagnostic::{Diagnostic, Severity},
@@ -25,6 +25,9 @@ use crate::{
 /// The files are wrong, the project cannot be planned, or the engine cannot be reached.
 pub(super) async fn run(invocation: &Invocation, args: &PlanArgs) -> Result<Exit, CliError> {
     let project = up::project(invocation, &args.up).await?;
+    if args.vram {
+        return vram::run(invocation, args, &project).await;
+    }
     let options = UpOptions { offline: args.offline, ..up::options(invocation, &args.up) };
     let engine = if args.offline { None } else { Some(invocation.connect().await?) };
     show(invocation, &project, engine.as_deref(), options, (args.format, args.up.yes)).await

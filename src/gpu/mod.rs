@@ -15,7 +15,7 @@ mod smi;
 
 pub use error::GpuError;
 pub use find::{Found, Source, Tried, find};
-pub use place::{Way, has_name, placed};
+pub use place::{Way, by_uuid, has_name, is_meant, placed};
 
 use std::fmt::Debug;
 

@@ -2,6 +2,7 @@
 
 use super::Device;
 use crate::{
+    ondemand::DeviceId,
     plan::EngineFacts,
     project::{DeviceRequest, Mapping, Service},
 };
@@ -101,6 +102,22 @@ fn cdi_name<'a>(end: &str, facts: &'a EngineFacts) -> Option<&'a String> {
     facts.cdi_devices.iter().find(|id| id.ends_with(&format!("/gpu={end}")))
 }
 
+/// Whether a name in a file or of a container means a device: its UUID, its place in the driver's order, or a name of the
+/// Container Device Interface, which ends with one of them.
+pub fn is_meant(name: &str, device: &Device) -> bool {
+    let name = name.rsplit('=').next().unwrap_or(name);
+    name == device.id.0 || name == device.index.to_string()
+}
+
+/// The devices that are meant by these names, by their UUIDs. What means none of the known ones stays as it is.
+pub fn by_uuid(names: &[DeviceId], known: &[Device]) -> Vec<DeviceId> {
+    let uuid = |name: &DeviceId| {
+        let device = known.iter().find(|device| is_meant(&name.0, device));
+        device.map_or_else(|| name.clone(), |device| device.id.clone())
+    };
+    names.iter().map(uuid).collect()
+}
+
 fn requests(service: &Service) -> impl Iterator<Item = &DeviceRequest> {
     let reserved = service.deploy.as_ref().and_then(|deploy| deploy.resources.reservations.as_ref());
     let reserved = reserved.into_iter().flat_map(|reserved| &reserved.devices).filter(|r| is_gpu(r));
@@ -115,10 +132,7 @@ fn is_gpu(request: &DeviceRequest) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        ondemand::DeviceId,
-        project::{Deploy, Resource},
-    };
+    use crate::project::{Deploy, Resource};
 
     fn device(index: u32, id: &str) -> Device {
         Device { id: DeviceId(id.into()), index, name: "T".into(), memory: None, processes: None }
@@ -198,6 +212,15 @@ mod tests {
         let facts = with_names(&["nvidia.com/gpu=0", "nvidia.com/gpu=GPU-b"]);
         assert!(has_name(&device(1, "GPU-b"), &facts));
         assert!(!has_name(&device(0, "GPU-a"), &facts), "that is another one in the same place");
+    }
+
+    #[test]
+    fn a_file_names_devices_as_it_likes() {
+        let known = [device(0, "GPU-a"), device(1, "GPU-b")];
+        let names = ["1", "GPU-a", "nvidia.com/gpu=1", "nvidia.com/gpu=GPU-a", "GPU-z"];
+        let uuids = by_uuid(&names.map(|name| DeviceId(name.to_owned())), &known);
+        let uuids: Vec<&str> = uuids.iter().map(|id| id.0.as_str()).collect();
+        assert_eq!(uuids, ["GPU-b", "GPU-a", "GPU-b", "GPU-a", "GPU-z"]);
     }
 
     #[test]

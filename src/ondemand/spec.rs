@@ -144,14 +144,24 @@ impl ServiceSpec {
     /// Devices that are named in the file are taken as they are named there: where that is by index, the caller puts
     /// their UUIDs in.
     pub fn of(project: &Project, service: &Service) -> Option<Self> {
+        Some(Self::loaded_by(service.orch.load?, project, service))
+    }
+
+    /// Of a service that `up` starts and that says what memory of GPUs it needs, as one to be preloaded: it has that memory
+    /// for as long as it runs, and nobody asks whether it is there.
+    pub fn started(project: &Project, service: &Service) -> Option<Self> {
+        let is_started = matches!(service.orch.load, None | Some(Load::Preload));
+        (is_started && service.orch.vram.is_some()).then(|| Self::loaded_by(Load::Preload, project, service))
+    }
+
+    fn loaded_by(load: Load, project: &Project, service: &Service) -> Self {
         let (orch, rules) = (&service.orch, &project.orch.on_demand);
-        let load = orch.load?;
         // What is loaded by hand, or stays, goes only after a time of its own.
         let stays = orch.keep == Keep::Always || load != Load::OnDemand;
         let stages = orch.health_check.as_ref().map(crate::project::HealthSpec::longest);
         let within = orch.start.timeout.or(stages).filter(|time| !time.is_zero());
         let grace = service.stop_grace_period.and_then(crate::project::SignedDuration::positive);
-        Some(Self {
+        Self {
             name: format!("{}/{}", project.name, service.name),
             project: project.name.clone(),
             rules: Rules {
@@ -172,7 +182,7 @@ impl ServiceSpec {
             load_within: within.unwrap_or(LOAD_WITHIN),
             unload_within: grace.unwrap_or(Duration::from_secs(10)) + UNLOAD_GRACE,
             load_guess: LOAD_GUESS,
-        })
+        }
     }
 }
 

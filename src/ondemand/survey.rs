@@ -28,6 +28,8 @@ pub struct Surveyed {
 /// How services would share the GPUs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Survey {
+    /// The most that services may ever take of each device, in bytes.
+    pub budgets: Vec<(DeviceId, u64)>,
     /// What becomes of each service where nothing but those that stay is loaded.
     pub alone: Vec<Fate>,
     /// Who is loaded side by side, those that stay left out: one group for each service that can be loaded, with as many
@@ -77,7 +79,13 @@ impl Surveyed {
         let alone: Vec<Fate> = alone.into_iter().flatten().collect();
         let fitting = |index: &usize| matches!(alone[*index], Fate::Loaded(_));
         let fitting: Vec<usize> = others.into_iter().filter(fitting).collect();
-        Survey { groups: self.groups(&staying, &fitting), rivals: self.rivals(&staying, &fitting), alone }
+        let budgets = before.0.devices().into_iter().map(|device| (device.device, device.budget));
+        Survey {
+            budgets: budgets.collect(),
+            groups: self.groups(&staying, &fitting),
+            rivals: self.rivals(&staying, &fitting),
+            alone,
+        }
     }
 
     /// What becomes of a service that is asked for while others are loaded.

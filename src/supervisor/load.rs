@@ -9,7 +9,7 @@ use crate::{
     engine::{Engine, Scope},
     event::{Event, EventKind, Sink, StageStatus, Verdict},
     executor::{CancelRequest, Followed, Run},
-    gpu::Device,
+    gpu::{Device, is_meant},
     machine::ThisMachine,
     ondemand::{DeviceId, LoadFailure},
     plan::{Container, ContainerState, Plan, UpOptions},
@@ -140,14 +140,7 @@ pub(super) async fn devices(engine: &dyn Engine, container: &str, known: &[Devic
     let names =
         requests.iter().flat_map(|request| request["DeviceIDs"].as_array().cloned().unwrap_or_default());
     let names: Vec<String> = names.filter_map(|name| name.as_str().map(str::to_owned)).collect();
-    // A CDI name ends with what names the device: `nvidia.com/gpu=UUID`.
-    let is_named = |device: &&Device| {
-        let index = device.index.to_string();
-        names.iter().any(|name| {
-            let name = name.rsplit('=').next().unwrap_or(name);
-            name == device.id.0 || name == index
-        })
-    };
+    let is_named = |device: &&Device| names.iter().any(|name| is_meant(name, device));
     let given: Vec<DeviceId> = known.iter().filter(is_named).map(|device| device.id.clone()).collect();
     if given.is_empty() { all() } else { given }
 }

@@ -25,6 +25,7 @@ mod ondemand_llama;
 #[cfg(feature = "otel")]
 mod otel;
 mod plan;
+mod plan_vram;
 mod preflight;
 mod probes;
 mod proxy;

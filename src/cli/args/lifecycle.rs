@@ -173,8 +173,12 @@ impl UpArgs {
 Examples:
   docker orch plan                    What `up` would do now
   docker orch plan --offline          The same for an engine that has nothing yet
-  docker orch plan --format json      For programs")]
+  docker orch plan --format json      For programs
+  docker orch plan --vram             Which services fit on the GPUs, and beside whom")]
 pub struct PlanArgs {
+    /// Plan GPU memory instead: what each service needs of it, where it is loaded, and beside whom
+    #[arg(long, conflicts_with = "offline")]
+    pub vram: bool,
     /// Ask no engine: plan as if nothing were there
     #[arg(long)]
     pub offline: bool,
