@@ -297,6 +297,7 @@ impl<'a> Builder<'a> {
         self.stop_after_images();
         self.hold_data_back();
         self.check_window();
+        self.check_vram();
         Draft { plan: self.plan(), faults }
     }
 
@@ -326,6 +327,23 @@ impl<'a> Builder<'a> {
         if rollback.window.is_none() && !rollback.conditions.is_empty() {
             let message = "`rollback.conditions` have no effect without `rollback.window`";
             self.warnings.push(message.to_owned());
+        }
+    }
+
+    /// Only what is loaded on demand waits until there is room on the GPUs.
+    fn check_vram(&mut self) {
+        let created = self.steps.iter().filter_map(|step| match &step.action {
+            Action::CreateContainer { replica, .. } => self.project.services.get(&replica.service),
+            _ => None,
+        });
+        let unseen =
+            created.filter(|service| service.orch.vram.is_some()).map(|service| service.name.as_str());
+        let unseen: Vec<&str> = unseen.collect::<BTreeSet<&str>>().into_iter().collect();
+        if !unseen.is_empty() {
+            self.warnings.push(format!(
+                "{}: the GPU memory that `vram` names is not looked for before the start, as it is for services with `load: on_demand`; `docker orch plan --vram` tells whether it is there",
+                unseen.join(", ")
+            ));
         }
     }
 

@@ -25,6 +25,8 @@ pub fn loadable(project: &Project, service: &str) -> Arc<Project> {
     project.orch.waves.clear();
     if let Some(service) = project.services.get_mut(service) {
         service.orch.load = None;
+        // Whoever has it loaded has seen to its memory.
+        service.orch.vram = None;
         service.ports.clear();
         service.scale = Some(1);
         if let Some(deploy) = &mut service.deploy {

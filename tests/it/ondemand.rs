@@ -215,6 +215,7 @@ services:
   large:
     image: docker-orch-example
     scale: 0
+    gpus: [{{device_ids: ['0']}}]
     ports: ['{port}:80']
     x-orch: {{load: on_demand, vram: 40GiB, routes: [{{port: 80}}], health_check: {{http: ':80/health'}}}}
 "

@@ -2,10 +2,18 @@
 
 use std::{fs, path::Path, process::Command};
 
+use docker_orch::{
+    plan::{Observed, UpOptions, draft},
+    project::Project,
+    supervisor::loadable,
+};
 use insta::assert_snapshot;
 use serde_json::Value;
 
-use crate::support::stack::{Ran, Running};
+use crate::support::{
+    lab,
+    stack::{Ran, Running},
+};
 
 const MODELS: &str = "
 name: models
@@ -122,4 +130,25 @@ fn what_up_starts_has_to_fit_together() {
     let ran = plan(&yaml.replace("scale: 3", "scale: 4"), &[]).code(2);
     assert!(ran.out.contains("a 4       up        10 GiB    no room"), "{}", ran.out);
     ran.says(&["error[no-room]: `a 4` has no room beside what `up` starts: it needs 10 GiB on a GPU, and GPU-a lacks"]);
+}
+
+#[test]
+fn up_says_what_it_does_not_look_for() {
+    let yaml = "services:
+  a: {image: a, x-orch: {vram: 10GiB}}
+  b: {image: b, scale: 0, x-orch: {vram: 10GiB, load: on_demand}}
+  c: {image: c, scale: 0, x-orch: {resources: {vram: 10GiB}, load: preload}}
+  d: {image: d, scale: 0, x-orch: {vram: 10GiB}}
+";
+    let project = lab::project(yaml);
+    let warnings = |project: &Project| {
+        draft(project, &Observed::default(), &UpOptions::default()).unwrap().plan.warnings.join("\n")
+    };
+    let said = warnings(&project);
+    assert!(
+        said.starts_with("a, c: the GPU memory that `vram` names is not looked for before the start"),
+        "{said}"
+    );
+    let loaded = loadable(&project, "b");
+    assert!(warnings(&loaded).starts_with("a, c: "), "{}", warnings(&loaded));
 }
