@@ -44,6 +44,7 @@
 //! | [`executor`] | the loop, its tasks, signals | what happens at Ctrl+C? |
 //! | [`run`] | one command from observation to outcome | what follows from a failure? |
 //! | [`accept`] | taking connections | what where there are too many? |
+//! | [`token`] | texts that somebody must know to be let in | how are two compared? |
 //! | [`proxy`] | requests on their way to services that may not be ready | what does a client get meanwhile? |
 //! | [`supervisor`] | loading and unloading for real; the addresses that are listened on | how is a model started at its first request? |
 //! | [`metrics`] | figures of a project, for Prometheus | what is counted? |
@@ -111,4 +112,5 @@ pub mod scheduler;
 pub mod serve;
 pub mod supervisor;
 pub mod time;
+pub mod token;
 pub mod tool;

@@ -13,6 +13,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("diagnostic", &[]),
     ("time", &[]),
     ("accept", &[]),
+    ("token", &[]),
     ("project", &["diagnostic", "time"]),
     ("compose", &["project", "diagnostic", "time"]),
     ("plan", &["project", "diagnostic", "time"]),
@@ -23,7 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("engine", &["project", "plan", "time"]),
     // the engine's answers are snapshot nouns of plan
     ("probe", &["project", "plan", "health", "engine", "time"]),
-    ("proxy", &["accept", "project", "ondemand"]),
+    ("proxy", &["accept", "token", "project", "ondemand"]),
     ("tool", &["project", "plan"]),
     // its answers are snapshot nouns of plan, too
     ("machine", &["plan"]),
@@ -71,12 +72,15 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     // it reads from the record, and logs from the engine
-    ("serve", &["accept", "project", "plan", "event", "engine", "journal", "report", "metrics", "time"]),
+    (
+        "serve",
+        &["accept", "token", "project", "plan", "event", "engine", "journal", "report", "metrics", "time"],
+    ),
 ];
 
 /// Folders without async code, files, environment, clocks.
-const PURE: [&str; 9] =
-    ["diagnostic", "time", "project", "compose", "plan", "health", "event", "scheduler", "ondemand"];
+const PURE: [&str; 10] =
+    ["diagnostic", "time", "token", "project", "compose", "plan", "health", "event", "scheduler", "ondemand"];
 
 /// What may be named only below the given paths of `src`.
 const ONLY_IN: &[(&str, &[&str])] = &[

@@ -6,6 +6,7 @@ use std::{
     fs,
     os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,7 @@ use crate::{
     accept::PAUSE,
     journal::state_dir,
     ondemand::{ServiceId, ServiceStatus, Why},
+    proxy::Tenants,
     report::human_duration,
     supervisor::{Command, Handle},
 };
@@ -71,6 +73,7 @@ pub(super) fn is_taken(invocation: &Invocation, project: &str) -> bool {
 pub(super) struct Control {
     listener: UnixListener,
     path: PathBuf,
+    tenants: Option<Arc<Tenants>>,
 }
 
 impl Control {
@@ -79,7 +82,11 @@ impl Control {
     /// # Errors
     ///
     /// Another `serve` of the project has it.
-    pub(super) fn open(invocation: &Invocation, project: &str) -> Result<Option<Self>, CliError> {
+    pub(super) fn open(
+        invocation: &Invocation,
+        project: &str,
+        tenants: Option<Arc<Tenants>>,
+    ) -> Result<Option<Self>, CliError> {
         let Some(path) = socket(invocation, project) else { return Ok(None) };
         if std::os::unix::net::UnixStream::connect(&path).is_ok() {
             return Err(CliError::failed(format!(
@@ -88,7 +95,7 @@ impl Control {
             .hint("end it first: two would load the same services"));
         }
         match Self::bind(&path) {
-            Ok(listener) => Ok(Some(Self { listener, path })),
+            Ok(listener) => Ok(Some(Self { listener, path, tenants })),
             Err(error) => {
                 note(&format!(
                     "warning: {} cannot be listened on, so `docker orch load` and its like do not work: {error}",
@@ -119,7 +126,7 @@ impl Control {
         loop {
             match self.listener.accept().await {
                 Ok((stream, _)) => {
-                    answers.spawn(converse(stream, handle.clone(), ids.clone()));
+                    answers.spawn(converse(stream, handle.clone(), ids.clone(), self.tenants.clone()));
                 }
                 Err(error) => {
                     tracing::debug!("no connection can be accepted: {error}");
@@ -138,14 +145,19 @@ impl Drop for Control {
     }
 }
 
-async fn converse(stream: UnixStream, handle: Handle, ids: BTreeMap<String, ServiceId>) {
+async fn converse(
+    stream: UnixStream,
+    handle: Handle,
+    ids: BTreeMap<String, ServiceId>,
+    tenants: Option<Arc<Tenants>>,
+) {
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
     if BufReader::new(reader.take(REQUEST)).read_line(&mut line).await.is_err() {
         return;
     }
     let answer = match serde_json::from_str(&line) {
-        Ok(request) => answer(request, &handle, &ids).await,
+        Ok(request) => answer(request, &handle, &ids, tenants.as_deref()).await,
         Err(error) => Answer::Failed(format!("the request cannot be read: {error}")),
     };
     let text = serde_json::to_string(&answer).unwrap_or_default() + "\n";
@@ -153,7 +165,12 @@ async fn converse(stream: UnixStream, handle: Handle, ids: BTreeMap<String, Serv
     writer.write_all(text.as_bytes()).await.ok();
 }
 
-async fn answer(request: Request, handle: &Handle, ids: &BTreeMap<String, ServiceId>) -> Answer {
+async fn answer(
+    request: Request,
+    handle: &Handle,
+    ids: &BTreeMap<String, ServiceId>,
+    tenants: Option<&Tenants>,
+) -> Answer {
     let find = |service: &str| {
         let known = ids.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         ids.get(service).copied().ok_or_else(|| {
@@ -179,7 +196,10 @@ async fn answer(request: Request, handle: &Handle, ids: &BTreeMap<String, Servic
                 Value::Null
             }
             Request::Status => {
-                want(handle, Command::Status).await?.iter().map(|status| told(status, ids)).collect()
+                let services = want(handle, Command::Status).await?;
+                let services: Value = services.iter().map(|status| told(status, ids)).collect();
+                let (tenants, strangers) = tenants.map(Tenants::tallies).unwrap_or_default();
+                json!({"services": services, "tenants": tenants, "strangers": strangers})
             }
             Request::Why { service } => {
                 let id = find(&service)?;
@@ -313,8 +333,20 @@ fn statuses(all: &Value) -> String {
             pinned.to_owned(),
         ]
     };
-    let rows: Vec<Vec<String>> = all.as_array().into_iter().flatten().map(row).collect();
-    table(&["SERVICE", "STATE", "IN FLIGHT", "WAITING", "STOPS IN", "LAST LOAD", "PINNED"], &rows)
+    let rows = |of: &Value, row: &dyn Fn(&Value) -> Vec<String>| -> Vec<Vec<String>> {
+        of.as_array().into_iter().flatten().map(row).collect()
+    };
+    let services = table(
+        &["SERVICE", "STATE", "IN FLIGHT", "WAITING", "STOPS IN", "LAST LOAD", "PINNED"],
+        &rows(&all["services"], &row),
+    );
+    let fields = ["tenant", "in_flight", "inflight", "admitted", "refused"];
+    let tenants = rows(&all["tenants"], &|one| fields.map(|field| text(&one[field])).to_vec());
+    if tenants.is_empty() {
+        return services;
+    }
+    let tenants = table(&["TENANT", "IN FLIGHT", "AT MOST", "ADMITTED", "REFUSED"], &tenants);
+    format!("{services}\n{tenants}\nrefused for want of a key: {}\n", text(&all["strangers"]))
 }
 
 fn reasons(why: &Value) -> String {

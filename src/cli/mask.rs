@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use crate::{journal::Mask, project::Project};
+use crate::{
+    journal::Mask,
+    project::{KeySource, Project},
+};
 
 /// What the name of a variable has where its value is secret, as far as names tell.
 const TELLING: [&str; 12] = [
@@ -22,7 +25,7 @@ const TELLING: [&str; 12] = [
 /// A larger file is no secret that anybody prints.
 const LARGEST: u64 = 1 << 16;
 
-/// Hides the contents of the project's secrets, the values of variables, build arguments and labels whose names say that
+/// Hides the contents of the project's secrets, the keys of its tenants, the values of variables, build arguments and labels whose names say that
 /// they are secret, and passwords in addresses.
 pub(super) fn mask(project: &Project) -> Mask {
     let mut secrets: Vec<String> = Vec::new();
@@ -30,6 +33,12 @@ pub(super) fn mask(project: &Project) -> Mask {
         secrets.extend(secret.captured.as_ref().map(|value| value.expose().clone()));
         secrets.extend(secret.content.clone());
         secrets.extend(secret.file.as_deref().and_then(content));
+    }
+    for key in project.orch.tenants.values().filter_map(|tenant| tenant.key.as_ref()) {
+        secrets.extend(match key {
+            KeySource::File(path) => content(path),
+            KeySource::Environment(name) => project.environment.get(name).cloned(),
+        });
     }
     for service in project.services.values().chain(project.disabled_services.values()) {
         let build = service.build.iter().flat_map(|build| &build.args);
@@ -69,7 +78,7 @@ fn content(path: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::project::{FileObject, Service};
+    use crate::project::{FileObject, Service, Tenant};
 
     #[test]
     fn names_tell() {
@@ -102,6 +111,10 @@ mod tests {
         let mut project = Project::default();
         let secret = FileObject { file: Some(file.display().to_string()), ..FileObject::default() };
         project.secrets.insert("key".to_owned(), secret);
+        let key = KeySource::Environment("KEY".to_owned());
+        project.environment.insert("KEY".to_owned(), "from-a-tenant".to_owned());
+        let tenant = Tenant { key: Some(key), ..Tenant::default() };
+        project.orch.tenants.insert("acme".to_owned(), tenant);
         let mut service = Service::default();
         for (name, value) in
             [("DB_PASSWORD", "from-a-name"), ("URL", "x://u:from-a-url@h"), ("A", "plain-one")]
@@ -110,8 +123,8 @@ mod tests {
         }
         project.services.insert("web".to_owned(), service);
         let mask = mask(&project);
-        let mut text = "from-a-file from-a-name from-a-url plain-one".to_owned();
+        let mut text = "from-a-file from-a-tenant from-a-name from-a-url plain-one".to_owned();
         mask.text(&mut text);
-        assert_eq!(text, "*** *** *** plain-one");
+        assert_eq!(text, "*** *** *** *** plain-one");
     }
 }

@@ -54,6 +54,7 @@ mod serving;
 mod session;
 mod settings;
 mod table;
+mod tenants;
 mod timeline;
 mod trace;
 mod up;

@@ -17,7 +17,7 @@ use super::{
     args::UpArgs,
     control::{self, Control},
     entry::note,
-    gpu, up,
+    gpu, tenants, up,
 };
 use crate::{
     engine::Engine,
@@ -91,9 +91,10 @@ pub(super) async fn begin(
     if supervised.is_empty() {
         return Ok(None);
     }
-    let doors = doors(project, &ids).map_err(|why| {
+    let mut doors = doors(project, &ids).map_err(|why| {
         CliError::usage(why).hint("`x-orch: {routes: [{port: 8000}]}` says how a service is reached")
     })?;
+    let tenants = tenants::guard(invocation, project, &mut doors)?;
     let devices = devices(invocation, project, engine).await?;
     for service in &mut supervised {
         gpu::name_by_uuid(&mut service.spec, &devices.known);
@@ -109,7 +110,7 @@ pub(super) async fn begin(
     });
     let supervisor =
         Supervisor::new(Arc::clone(engine), project, supervised, (options, label), devices, tell);
-    let control = Control::open(invocation, &project.name)?;
+    let control = Control::open(invocation, &project.name, tenants)?;
     let gateway = Gateway::open(doors, &supervisor.handle())?;
     Ok(Some(OnDemand { supervisor, ids, gateway, control }))
 }

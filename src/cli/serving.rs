@@ -9,13 +9,12 @@ use crate::{
     engine::Engine,
     journal::state_dir,
     project::Project,
-    serve::{Access, Feed, Restart, Routes, Site, Token, dashboard, figures, listen},
+    serve::{Access, Feed, Restart, Routes, Site, dashboard, figures, listen},
+    token::{self, Token},
 };
 
 /// The variable that gives the token.
 const VARIABLE: &str = "DOCKER_ORCH_TOKEN";
-/// A shorter token can be guessed.
-const SHORTEST: usize = 16;
 
 /// What is served while this lives.
 pub(super) struct Serving {
@@ -103,14 +102,13 @@ fn given(invocation: &Invocation, flags: &SeenFlags) -> Result<Option<String>, C
         (None, Some(token)) => (token.to_owned(), VARIABLE.to_owned()),
         (None, None) => return Ok(None),
     };
-    let token = token.trim();
-    let fits = token.len() >= SHORTEST && token.bytes().all(|byte| byte.is_ascii_graphic());
-    if fits {
+    if let Some(token) = token::written(&token) {
         return Ok(Some(token.to_owned()));
     }
     let error = CliError::usage(format!("the token of {from} is none"));
     Err(error.hint(format!(
-        "a token is a line of at least {SHORTEST} characters, printable and without spaces: `openssl rand -hex 16`"
+        "a token is a line of at least {} characters, printable and without spaces: `openssl rand -hex 16`",
+        token::SHORTEST
     )))
 }
 

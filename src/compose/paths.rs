@@ -44,8 +44,7 @@ impl Base<'_> {
 
     /// A path of this machine: absolute ones stay as they are.
     pub(crate) fn local(&self, path: &str) -> String {
-        let path = self.expand_home(path);
-        if path.is_empty() || path.starts_with('/') { path } else { join(self.directory, &path) }
+        local(self.directory, self.home, path)
     }
 
     fn service(&self, service: &mut Node, problems: &mut Vec<Diagnostic>) {
@@ -133,10 +132,7 @@ impl Base<'_> {
     }
 
     fn expand_home(&self, path: &str) -> String {
-        match (path.strip_prefix('~'), self.home) {
-            (Some(rest), Some(home)) => join(home, rest),
-            _ => path.to_owned(),
-        }
+        expand_home(self.home, path)
     }
 
     /// The part of the path that exists, with its symbolic links resolved.
@@ -150,6 +146,19 @@ impl Base<'_> {
             }
         }
         path.to_owned()
+    }
+}
+
+/// A path of this machine, relative to `directory`: absolute ones stay as they are.
+pub(crate) fn local(directory: &str, home: Option<&str>, path: &str) -> String {
+    let path = expand_home(home, path);
+    if path.is_empty() || path.starts_with('/') { path } else { join(directory, &path) }
+}
+
+fn expand_home(home: Option<&str>, path: &str) -> String {
+    match (path.strip_prefix('~'), home) {
+        (Some(rest), Some(home)) => join(home, rest),
+        _ => path.to_owned(),
     }
 }
 

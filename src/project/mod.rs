@@ -17,6 +17,7 @@ mod order;
 mod resources;
 mod service;
 mod service_parts;
+mod tenant;
 mod test_command;
 mod text;
 
@@ -31,6 +32,7 @@ pub use order::sort_all;
 pub use resources::*;
 pub use service::*;
 pub use service_parts::*;
+pub use tenant::*;
 pub use test_command::*;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};

@@ -1,12 +1,12 @@
 //! The `x-orch` nouns of services that are loaded on demand: when they are loaded, what they need, how they are
 //! reached, and what the project as a whole says of its GPUs.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{borrow::Cow, net::SocketAddr, time::Duration};
 
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use super::Bytes;
+use super::{Bytes, Port, ProbeSpec, Service};
 
 /// What makes a service start. Without it a service starts as Compose starts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -123,6 +123,32 @@ pub struct Route {
     pub models: Vec<String>,
     /// What counts as being asked, where raw TCP is spoken.
     pub wake_on: WakeOn,
+    /// Where the file names tenants: the service gets the key that its client sends.
+    pub pass_key: bool,
+}
+
+impl Service {
+    /// The ways to it: those that the file gives, else one for each published port: HTTP where it is checked over HTTP,
+    /// else TCP, which carries anything.
+    pub fn routes(&self) -> Cow<'_, [Route]> {
+        if !self.orch.routes.is_empty() {
+            return Cow::Borrowed(&self.orch.routes);
+        }
+        let checks =
+            self.orch.health_check.iter().flat_map(|spec| &spec.stages).flat_map(|stage| &stage.checks);
+        let is_http = checks.into_iter().any(|check| matches!(check.probe, ProbeSpec::Http(_)));
+        let plain = |port: &Port| Route {
+            port: port.target.and_then(|target| u16::try_from(target).ok()),
+            protocol: if is_http { Protocol::Http } else { Protocol::Tcp },
+            host: None,
+            path: None,
+            router: None,
+            models: Vec::new(),
+            wake_on: WakeOn::Data,
+            pass_key: false,
+        };
+        self.ports.iter().map(plain).collect()
+    }
 }
 
 /// What is spoken on a route.

@@ -5,7 +5,9 @@ use std::{fmt, time::Duration};
 use indexmap::IndexMap;
 use serde::Serialize;
 
-use super::{Check, Cold, Gpu, HealthSpec, Idle, Keep, Load, OnDemand, Require, Route, Router, Vram};
+use super::{
+    Check, Cold, Gpu, HealthSpec, Idle, Keep, Load, OnDemand, Require, Route, Router, Tenant, Tier, Vram,
+};
 
 /// The top-level `x-orch`, with waves that services name themselves already gathered in.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -24,6 +26,10 @@ pub struct Orch {
     pub gpu: Gpu,
     /// Addresses that stand for several services, by name.
     pub routers: IndexMap<String, Router>,
+    /// What tenants may have, by name.
+    pub tiers: IndexMap<String, Tier>,
+    /// Whom requests are served to, by name. Empty: everybody who can reach the addresses.
+    pub tenants: IndexMap<String, Tenant>,
 }
 
 /// Services that are released together.

@@ -1,14 +1,21 @@
 //! Answers of our own: why a request is not passed on.
 
+use std::time::Duration;
+
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::body::{AnyBody, whole};
+use super::{
+    body::{AnyBody, whole},
+    tenant::Denied,
+};
 use crate::ondemand::Refusal;
 
 /// Why a request is not passed on.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Problem {
+    /// Whoever asks is not let in.
+    Denied(Denied),
     /// Whoever loads services says no.
     Refused {
         /// The service.
@@ -40,7 +47,10 @@ pub(super) enum Problem {
 impl Problem {
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::Refused { refusal: Refusal::QueueFull { .. }, .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Denied(Denied::NoKey | Denied::UnknownKey) => StatusCode::UNAUTHORIZED,
+            Self::Denied(Denied::TooMany(_)) | Self::Refused { refusal: Refusal::QueueFull { .. }, .. } => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::Refused { refusal: Refusal::TooLate { .. }, .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Refused { refusal: Refusal::NeverFits { .. }, .. } => StatusCode::INSUFFICIENT_STORAGE,
             Self::Refused { .. } => StatusCode::SERVICE_UNAVAILABLE,
@@ -56,6 +66,9 @@ impl Problem {
     /// One word for programs.
     fn code(&self) -> &'static str {
         match self {
+            Self::Denied(Denied::NoKey) => "missing_api_key",
+            Self::Denied(Denied::UnknownKey) => "invalid_api_key",
+            Self::Denied(Denied::TooMany(_)) => "rate_limit_exceeded",
             Self::Refused { refusal, .. } => match refusal {
                 Refusal::Unknown => "unknown_service",
                 Refusal::NotLoaded | Refusal::Unloaded => "not_loaded",
@@ -78,6 +91,15 @@ impl Problem {
     /// In words.
     pub(super) fn message(&self) -> String {
         match self {
+            Self::Denied(Denied::NoKey) => {
+                "this needs a key: send `Authorization: Bearer KEY`, or `x-api-key: KEY`".to_owned()
+            }
+            Self::Denied(Denied::UnknownKey) => "nobody has this key".to_owned(),
+            Self::Denied(Denied::TooMany(most)) => {
+                format!(
+                    "{most} of your requests are in flight, as many as may be: ask again when one is over"
+                )
+            }
             Self::Refused { service, refusal } => format!("{service}: {refusal}"),
             Self::NoRoute => "nothing is served under this host and path".to_owned(),
             Self::NoModel(name) if name.is_empty() => {
@@ -109,6 +131,15 @@ impl Problem {
         json!({"error": {"message": self.message(), "type": kind, "param": null, "code": self.code()}})
     }
 
+    /// When to come again. A place may be free at any moment, and nobody knows when.
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Denied(Denied::TooMany(_)) => Some(Duration::from_secs(1)),
+            Self::Refused { refusal, .. } => refusal.retry_after(),
+            _ => None,
+        }
+    }
+
     /// The whole answer to a request for a path: what lies below `/v1` is OpenAI's, all else gets the form of RFC 9457.
     pub(super) fn answer(&self, path: &str) -> Response<AnyBody> {
         let (kind, body) = if path == "/v1" || path.starts_with("/v1/") {
@@ -127,9 +158,12 @@ impl Problem {
         let mut answer = Response::new(whole(format!("{body}\n")));
         *answer.status_mut() = self.status();
         answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-        if let Self::Refused { refusal, .. } = self
-            && let Some(after) = refusal.retry_after()
+        if let Self::Denied(denied) = self
+            && let Some(challenge) = denied.challenge()
         {
+            answer.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(after) = self.retry_after() {
             // Whole seconds, and never "at once".
             let seconds = after.as_secs_f64().ceil().max(1.0);
             if let Ok(value) = HeaderValue::from_str(&format!("{seconds:.0}")) {

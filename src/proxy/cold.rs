@@ -15,6 +15,7 @@ use super::{
     http::Door,
     pass::{From, pass},
     site::Entry,
+    tenant::Place,
 };
 use crate::ondemand::{Refusal, Wait};
 
@@ -67,6 +68,7 @@ pub(super) fn stream(
     entry: Arc<Entry>,
     request: Request<AnyBody>,
     from: From,
+    place: Option<Place>,
 ) -> Response<AnyBody> {
     let name = entry.name.clone();
     let mut request = request;
@@ -74,7 +76,8 @@ pub(super) fn stream(
     request.headers_mut().remove(header::ACCEPT_ENCODING);
     let answer = async move {
         let refused = |refusal| Problem::Refused { service: entry.name.clone(), refusal };
-        let admission = door.activation.ask(entry.service, Wait::Held(None)).await.map_err(refused)?;
+        let mut admission = door.activation.ask(entry.service, Wait::Held(None)).await.map_err(refused)?;
+        admission.serving.keep(place);
         pass(&door.upstream, &entry, request, &from, admission).await
     };
     let stages = Stage::Waiting { answer: answer.boxed(), first: true };

@@ -26,6 +26,7 @@ use super::{
     model::{Wanted, renamed},
     pass::{From, pass, takes_page},
     site::{Entry, Site},
+    tenant::{Account, without_key},
     upstream::Upstream,
 };
 use crate::{
@@ -87,6 +88,10 @@ async fn answer(
     request: Request<Incoming>,
     from: &From,
 ) -> Result<Response<AnyBody>, Problem> {
+    let tenant = match &door.site.tenants {
+        Some(tenants) => Some(tenants.who(request.headers()).map_err(Problem::Denied)?),
+        None => None,
+    };
     if request.method() == Method::CONNECT {
         return Err(Problem::NoWayThrough);
     }
@@ -94,7 +99,9 @@ async fn answer(
     if door.site.by_model && request.method() == Method::GET && path == "/v1/models" {
         return Ok(models(door));
     }
-    let (entry, request, wanted) = if door.site.by_model {
+    // Before its body is read, which takes memory.
+    let place = tenant.map(Account::enter).transpose().map_err(Problem::Denied)?;
+    let (entry, mut request, wanted) = if door.site.by_model {
         by_model(&door.site, request).await?
     } else {
         let host = request.uri().authority().map(http::uri::Authority::as_str);
@@ -105,14 +112,20 @@ async fn answer(
     if entry.is_closed(request.uri().path()) {
         return Err(Problem::Closed);
     }
+    if tenant.is_some() && !entry.pass_key {
+        without_key(request.headers_mut());
+    }
     let refused = |refusal| Problem::Refused { service: entry.name.clone(), refusal };
     let is_page = entry.cold == ColdMode::Page && takes_page(&request);
     if entry.cold == ColdMode::Sse && wanted.stream == Some(true) && !is_ready(door, &entry) {
-        return Ok(cold::stream(Arc::clone(door), entry, request, from.clone()));
+        return Ok(cold::stream(Arc::clone(door), entry, request, from.clone(), place));
     }
     let wait = if entry.cold == ColdMode::Reject || is_page { Wait::ComeAgain } else { Wait::Held(None) };
     match door.activation.ask(entry.service, wait).await {
-        Ok(admission) => pass(&door.upstream, &entry, request, from, admission).await,
+        Ok(mut admission) => {
+            admission.serving.keep(place);
+            pass(&door.upstream, &entry, request, from, admission).await
+        }
         Err(refusal @ Refusal::Loading { .. }) if is_page => Ok(cold::page(&entry.name, &refusal)),
         Err(refusal) => Err(refused(refusal)),
     }

@@ -1,12 +1,12 @@
 //! Requests on their way to services that may have to be loaded first.
 //!
-//! *Owns* the addresses that are listened on, which service a request is for ([`Site`]), what its client gets while
-//! that is not ready, and that everything is passed on as it is, both ways and unbuffered. *Must not know* why or how a
-//! service is loaded, the engine, or the command line: it asks an [`Activation`].
+//! *Owns* the addresses that are listened on, who may ask there ([`Tenants`]), which service a request is for ([`Site`]),
+//! what its client gets while that is not ready, and that everything is passed on as it is, both ways and unbuffered.
+//! *Must not know* why or how a service is loaded, the engine, or the command line: it asks an [`Activation`].
 //!
 //! ```text
-//! accept ─► which service? ─► ask ──┬─► admitted ─► pass on, both ways ─► the last byte: it is over
-//!                                   └─► refused ──► an answer that says why, and when to come again
+//! accept ─► who? ─► which service? ─► ask ──┬─► admitted ─► pass on, both ways ─► the last byte: it is over
+//!                                           └─► refused ──► an answer that says why, and when to come again
 //! ```
 
 mod answer;
@@ -18,6 +18,7 @@ mod model;
 mod pass;
 mod site;
 mod tcp;
+mod tenant;
 mod upstream;
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
@@ -26,6 +27,7 @@ use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 
 pub use site::{Entry, Site};
+pub use tenant::{Tally, Tenant, Tenants};
 
 use crate::ondemand::{Refusal, ServiceId, State, Wait};
 
@@ -50,18 +52,27 @@ pub struct Admission {
 }
 
 /// Something that is being answered; it is over when this is dropped.
-pub struct Serving(Option<Box<dyn FnOnce() + Send + Sync>>);
+pub struct Serving {
+    over: Option<Box<dyn FnOnce() + Send + Sync>>,
+    /// Of the tenant who asks, where there are any.
+    place: Option<tenant::Place>,
+}
 
 impl Serving {
     /// What is called once it is over.
     pub fn until(over: impl FnOnce() + Send + Sync + 'static) -> Self {
-        Self(Some(Box::new(over)))
+        Self { over: Some(Box::new(over)), place: None }
+    }
+
+    /// Keeps the place of whoever asks until it is over.
+    fn keep(&mut self, place: Option<tenant::Place>) {
+        self.place = place;
     }
 }
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        if let Some(over) = self.0.take() {
+        if let Some(over) = self.over.take() {
             over();
         }
     }
@@ -76,7 +87,7 @@ impl fmt::Debug for Serving {
 /// Takes connections until it is dropped, which ends all of them.
 pub async fn serve(listener: TcpListener, site: Arc<Site>, activation: Arc<dyn Activation>) {
     match site.raw() {
-        Some(entry) => tcp::serve(listener, entry, activation).await,
+        Some(entry) => tcp::serve(listener, entry, site.tenants.clone(), activation).await,
         None => http::serve(listener, site.clone(), activation).await,
     }
 }

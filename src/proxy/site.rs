@@ -4,6 +4,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use indexmap::IndexMap;
 
+use super::Tenants;
 use crate::{
     ondemand::ServiceId,
     project::{ColdMode, Protocol, WakeOn},
@@ -18,6 +19,8 @@ pub struct Site {
     pub by_model: bool,
     /// Further names of models, and what each stands for.
     pub alias: IndexMap<String, String>,
+    /// Who may ask. `None`: everybody.
+    pub tenants: Option<Arc<Tenants>>,
 }
 
 /// A way to a service.
@@ -43,6 +46,8 @@ pub struct Entry {
     pub wake_on: WakeOn,
     /// Paths that are never passed on, with what is below them.
     pub closed: Vec<String>,
+    /// It gets the key of whoever asks, where there are tenants.
+    pub pass_key: bool,
 }
 
 impl Site {
@@ -136,6 +141,7 @@ pub(super) mod tests {
             cold: ColdMode::Hold,
             wake_on: WakeOn::Data,
             closed: Vec::new(),
+            pass_key: false,
         }
     }
 
@@ -173,7 +179,7 @@ pub(super) mod tests {
         let mut qwen = entry(7, None, None);
         qwen.models = vec!["qwen".to_owned()];
         let alias = [("gpt".to_owned(), "qwen".to_owned())].into_iter().collect();
-        let site = Site { entries: vec![Arc::new(qwen)], by_model: true, alias };
+        let site = Site { entries: vec![Arc::new(qwen)], by_model: true, alias, tenants: None };
         assert_eq!(site.model("gpt").map(|(entry, name)| (entry.service.0, name)), Some((7, "qwen")));
         assert_eq!(site.model("qwen").map(|(_, name)| name), Some("qwen"));
         assert!(site.model("llama").is_none());

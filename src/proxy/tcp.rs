@@ -8,7 +8,8 @@ use tokio::{
 };
 
 use super::{
-    Activation,
+    Activation, Tenants,
+    answer::Problem,
     limits::{self, Moving},
     site::Entry,
 };
@@ -17,11 +18,16 @@ use crate::{accept::accept, ondemand::Wait, project::WakeOn};
 /// How long a client that has sent nothing yet may stand there: a port scan is over long before.
 const SILENT: Duration = Duration::from_mins(5);
 
-pub(super) async fn serve(listener: TcpListener, entry: Arc<Entry>, activation: Arc<dyn Activation>) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    entry: Arc<Entry>,
+    tenants: Option<Arc<Tenants>>,
+    activation: Arc<dyn Activation>,
+) {
     let converse = |client, _| {
-        let (entry, activation) = (Arc::clone(&entry), Arc::clone(&activation));
+        let (entry, tenants, activation) = (Arc::clone(&entry), tenants.clone(), Arc::clone(&activation));
         async move {
-            if let Err(error) = carry(client, &entry, activation.as_ref()).await {
+            if let Err(error) = carry(client, &entry, tenants.as_deref(), activation.as_ref()).await {
                 tracing::debug!("a connection to {} ended: {error}", entry.name);
             }
         }
@@ -31,7 +37,12 @@ pub(super) async fn serve(listener: TcpListener, entry: Arc<Entry>, activation: 
 
 /// Carries one connection to its end. What cannot be served is closed without a word: only the service's protocol could
 /// say why.
-async fn carry(client: TcpStream, entry: &Entry, activation: &dyn Activation) -> std::io::Result<()> {
+async fn carry(
+    client: TcpStream,
+    entry: &Entry,
+    tenants: Option<&Tenants>,
+    activation: &dyn Activation,
+) -> std::io::Result<()> {
     limits::watch(&client);
     if entry.wake_on == WakeOn::Data {
         let mut first = [0];
@@ -40,12 +51,15 @@ async fn carry(client: TcpStream, entry: &Entry, activation: &dyn Activation) ->
             return Ok(());
         }
     }
+    let refused = |denied| std::io::Error::other(Problem::Denied(denied).message());
+    let place = tenants.map(Tenants::enter_raw).transpose().map_err(refused)?;
     let admission = tokio::select! {
         biased;
         admission = activation.ask(entry.service, Wait::Held(None)) => admission,
         () = left(&client) => return Ok(()),
     };
-    let admission = admission.map_err(|refusal| std::io::Error::other(refusal.to_string()))?;
+    let mut admission = admission.map_err(|refusal| std::io::Error::other(refusal.to_string()))?;
+    admission.serving.keep(place);
     let service = TcpStream::connect((admission.address, entry.port));
     let mut service = timeout(limits::CONNECT, service).await??;
     limits::watch(&service);

@@ -15,7 +15,7 @@ mod project;
 mod routes;
 mod stream;
 
-pub use access::{Access, Token};
+pub use access::Access;
 pub use feed::{Feed, FeedSink, Mode};
 pub use listen::listen;
 pub use routes::{Restart, Routes, Site, dashboard, figures};

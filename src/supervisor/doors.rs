@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     ondemand::ServiceId,
-    project::{HealthSpec, Port, ProbeSpec, Project, Protocol, Route, RouteBy, Service, WakeOn},
+    project::{Port, Project, Protocol, Route, RouteBy, Service},
     proxy::{Entry, Site},
 };
 
@@ -48,17 +48,17 @@ const CLOSED: [&str; 13] = [
 pub fn doors(project: &Project, ids: &BTreeMap<String, ServiceId>) -> Result<Vec<Door>, String> {
     let mut doors: BTreeMap<SocketAddr, Site> = BTreeMap::new();
     for (name, router) in &project.orch.routers {
-        let site =
-            Site { entries: Vec::new(), by_model: router.by == RouteBy::Model, alias: router.alias.clone() };
+        let by_model = router.by == RouteBy::Model;
+        let site = Site { by_model, alias: router.alias.clone(), ..Site::default() };
         if doors.insert(router.listen, site).is_some() {
             return Err(format!("router `{name}` listens on {}, as another does", router.listen));
         }
     }
     for (name, &id) in ids {
         let Some(service) = project.services.get(name) else { continue };
-        for route in routes(service) {
-            let entry = Arc::new(entry(service, id, &route)?);
-            for listen in addresses(project, service, &route, &entry)? {
+        for route in service.routes().iter() {
+            let entry = Arc::new(entry(service, id, route)?);
+            for listen in addresses(project, service, route, &entry)? {
                 let site = doors.entry(listen).or_default();
                 if entry.protocol == Protocol::Tcp && !site.entries.is_empty() || site.raw().is_some() {
                     return Err(format!(
@@ -71,31 +71,6 @@ pub fn doors(project: &Project, ids: &BTreeMap<String, ServiceId>) -> Result<Vec
         }
     }
     Ok(doors.into_iter().map(|(listen, site)| Door { listen, site }).collect())
-}
-
-/// The routes that the file gives; without, one for each published port: HTTP where it is checked over HTTP, else TCP,
-/// which carries anything.
-fn routes(service: &Service) -> Vec<Route> {
-    if !service.orch.routes.is_empty() {
-        return service.orch.routes.clone();
-    }
-    let protocol =
-        if speaks_http(service.orch.health_check.as_ref()) { Protocol::Http } else { Protocol::Tcp };
-    let plain = |port: &Port| Route {
-        port: port.target.and_then(|target| u16::try_from(target).ok()),
-        protocol,
-        host: None,
-        path: None,
-        router: None,
-        models: Vec::new(),
-        wake_on: WakeOn::Data,
-    };
-    service.ports.iter().map(plain).collect()
-}
-
-fn speaks_http(spec: Option<&HealthSpec>) -> bool {
-    let checks = spec.into_iter().flat_map(|spec| &spec.stages).flat_map(|stage| &stage.checks);
-    checks.into_iter().any(|check| matches!(check.probe, ProbeSpec::Http(_)))
 }
 
 fn entry(service: &Service, id: ServiceId, route: &Route) -> Result<Entry, String> {
@@ -127,6 +102,7 @@ fn entry(service: &Service, id: ServiceId, route: &Route) -> Result<Entry, Strin
         models: if route.models.is_empty() { vec![service.name.clone()] } else { route.models.clone() },
         cold: service.orch.cold.mode,
         wake_on: route.wake_on,
+        pass_key: route.pass_key,
         closed,
     })
 }

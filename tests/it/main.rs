@@ -41,6 +41,7 @@ mod run_one_off;
 mod scenarios;
 mod serve;
 mod support;
+mod tenants;
 mod test_service;
 mod timeline;
 mod trace;

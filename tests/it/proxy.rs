@@ -128,7 +128,7 @@ async fn a_model_in_the_body_says_which_service_is_meant() {
     let (mut world, loader) = (World::new(), Loader::ready());
     let port = world.service(mirror).await;
     let alias = [("gpt".to_owned(), "qwen".to_owned())].into_iter().collect();
-    let site = Site { entries: vec![Arc::new(entry(port))], by_model: true, alias };
+    let site = Site { entries: vec![Arc::new(entry(port))], by_model: true, alias, ..Site::default() };
     let proxy = world.site(site, &loader).await;
     let answer = exchange(proxy, &post("/v1/chat/completions", r#"{"model":"gpt","stream":true}"#)).await;
     assert!(answer.ends_with(r#"{"model":"qwen","stream":true}"#), "{answer}");

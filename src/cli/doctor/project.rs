@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::finding::{Finding, Mark};
 use crate::{
-    cli::{Invocation, LocalFiles, args::DoctorArgs, fingerprints::fingerprints, up},
+    cli::{Invocation, LocalFiles, args::DoctorArgs, fingerprints::fingerprints, tenants, up},
     compose,
     diagnostic::{Diagnostic, Severity, SourceMap},
     engine::{
@@ -33,6 +33,7 @@ pub(super) async fn check(
     let loaded = compose::load(&LocalFiles, &invocation.environment(), &invocation.load_options(&[]));
     let mut findings = files(loaded.project.as_ref(), &loaded.diagnostics, &loaded.sources);
     let Some(mut project) = loaded.project else { return findings };
+    findings.extend(keys(&project));
     project.apply_default_platform();
     let Some(engine) = engine else {
         findings.extend(start(invocation, None, &project, &Observed::default()).await);
@@ -75,6 +76,16 @@ fn files(project: Option<&Project>, said: &[Diagnostic], sources: &SourceMap) ->
         findings.insert(0, Finding::fine("file", words));
     }
     findings
+}
+
+/// Whether the keys of tenants can be had.
+fn keys(project: &Project) -> Vec<Finding> {
+    let (tenants, found) = tenants::read(project);
+    let words = || format!("those of {} tenants can be read", tenants.len());
+    if found.is_empty() {
+        return (!tenants.is_empty()).then(|| Finding::fine("keys", words())).into_iter().collect();
+    }
+    found.iter().map(|found| Finding::of_diagnostic("keys", found, &project.sources)).collect()
 }
 
 /// Which images are there, and where the others come from.

@@ -69,7 +69,7 @@ fn top_extensions(tree: &Node) -> Extensions {
     found
 }
 
-/// Where services and their dependencies were written.
+/// Where services, their dependencies, what they use, and tenants were written.
 fn places(tree: &Node) -> IndexMap<String, Span> {
     let mut places = IndexMap::new();
     for (name, entry) in tree.get("services").into_iter().flat_map(Node::entries) {
@@ -86,8 +86,10 @@ fn places(tree: &Node) -> IndexMap<String, Span> {
             }
         }
     }
-    for kind in ["networks", "volumes", "secrets", "configs", "models"] {
-        for (name, entry) in tree.get(kind).into_iter().flat_map(Node::entries) {
+    let tenants = ("x-orch.tenants", tree.at(&["x-orch", "tenants"]));
+    let kinds = ["networks", "volumes", "secrets", "configs", "models"].map(|kind| (kind, tree.get(kind)));
+    for (kind, definitions) in kinds.into_iter().chain([tenants]) {
+        for (name, entry) in definitions.into_iter().flat_map(Node::entries) {
             places.insert(format!("{kind}.{name}"), entry.key);
             for (attribute, inner) in entry.value.entries() {
                 places.insert(format!("{kind}.{name}.{attribute}"), inner.key);

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 
 use super::{
     check::{Reference, count, duration},
-    shape::{fraction, text, whole},
+    shape::{boolean, fraction, text, whole},
 };
 use crate::{
     compose::{
@@ -23,11 +23,12 @@ use crate::{
 /// Keys of a service that say something only of one that is loaded on demand.
 const NEED_LOAD: [&str; 5] = ["idle", "routes", "cold", "keep", "priority"];
 
-fn is_set<'a>(node: &'a Node, key: &str) -> Option<&'a Node> {
+/// What a key says, unless that is nothing.
+pub(super) fn is_set<'a>(node: &'a Node, key: &str) -> Option<&'a Node> {
     node.get(key).filter(|node| !node.is_null())
 }
 
-fn word(node: &Node, key: &str) -> Option<String> {
+pub(super) fn word(node: &Node, key: &str) -> Option<String> {
     is_set(node, key).map(text)
 }
 
@@ -109,6 +110,7 @@ fn read_route(node: &Node, problems: &mut Vec<Diagnostic>) -> Route {
         } else {
             WakeOn::Data
         },
+        pass_key: is_set(node, "pass_key").and_then(boolean).unwrap_or(false),
     };
     let mut wrong = |key: &str, message: &str, help: &str| {
         if let Some(value) = is_set(node, key) {
@@ -117,7 +119,7 @@ fn read_route(node: &Node, problems: &mut Vec<Diagnostic>) -> Route {
     };
     if tcp {
         let help = "leave it out, or leave out `protocol: tcp`";
-        for key in ["host", "path", "router"] {
+        for key in ["host", "path", "router", "pass_key"] {
             wrong(key, &format!("`{key}` needs HTTP: over plain TCP nobody says it"), help);
         }
     } else {

@@ -37,6 +37,11 @@ pub(super) const ROUTE: &[Key] = &[
         Shape::Word(&["data", "connect"]),
         "What on a TCP connection loads it: the client's first byte (default), or the connection itself",
     ),
+    Key::new(
+        "pass_key",
+        Shape::Bool,
+        "true: where tenants are named, the service gets the key that its client sends, too; default false",
+    ),
 ];
 
 pub(super) const COLD: &[Key] = &[
@@ -83,4 +88,24 @@ pub(super) const ROUTER: &[Key] = &[
     Key::new("listen", Shape::Text, "ADDRESS:PORT, or a port on this machine alone"),
     Key::new("by", Shape::Word(&["model"]), "What in a request picks the service: the `model` of its body"),
     Key::new("alias", Shape::Map(&Shape::Text), "Further names, each for one of a route's models"),
+];
+
+pub(super) const TIER: &[Key] = &[Key::new(
+    "requests",
+    Shape::Object(&[Key::new(
+        "inflight",
+        FROM_ONE,
+        "At the same time, each until the last byte of its answer; default any number",
+    )]),
+    "What a tenant may have of requests",
+)];
+
+pub(super) const TENANT: &[Key] = &[
+    Key::new("tier", Shape::Text, "What it may have, one of `tiers`; default as much as it likes"),
+    Key::new(
+        "key_file",
+        Shape::Text,
+        "The file with the key that it sends, relative to the project's folder",
+    ),
+    Key::new("key_env", Shape::Text, "The variable with that key, rather than a file"),
 ];

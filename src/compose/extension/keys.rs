@@ -1,7 +1,7 @@
 //! Every key of the language, once.
 
 use super::{
-    demand_keys::{COLD, GPU, IDLE, KEEPS, LOADS, ON_DEMAND, ROUTE, ROUTER, VRAM},
+    demand_keys::{COLD, GPU, IDLE, KEEPS, LOADS, ON_DEMAND, ROUTE, ROUTER, TENANT, TIER, VRAM},
     shape::{Key, Shape},
 };
 
@@ -29,6 +29,13 @@ pub(super) const PROJECT: Shape = Shape::Object(&[
         "routers",
         Shape::Map(&Shape::Object(ROUTER)),
         "Addresses that stand for several services, by name",
+    ),
+    Key::new("tiers", Shape::Map(&Shape::Object(TIER)), "What tenants may have, by name"),
+    Key::new(
+        "tenants",
+        Shape::Map(&Shape::Object(TENANT)),
+        "Whom services that are loaded on demand are served to, by name; `default` is whoever sends no key. Default \
+         everybody",
     ),
 ]);
 

@@ -16,6 +16,7 @@ mod schema;
 mod service;
 pub mod settings;
 mod shape;
+mod tenants;
 mod wave;
 
 pub(crate) use service::{apply, keep_active};

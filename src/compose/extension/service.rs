@@ -10,7 +10,7 @@ use super::{
     http::Scope,
     keys,
     shape::{self, Shape, boolean, text},
-    wave,
+    tenants, wave,
 };
 use crate::{
     compose::tree::{Entry, Node},
@@ -47,6 +47,8 @@ pub(crate) fn apply(tree: &Node, project: &mut Project) -> Vec<Diagnostic> {
         let waves = wave::read(tree, top, project, &mut problems);
         demand::project(top, &mut project.orch, &mut problems);
         demand::check(tree, project, &mut problems);
+        tenants::read(top, project, &mut problems);
+        tenants::check(tree, project, &mut problems);
         demand::sleepers(project, &references, &mut problems);
         if problems.iter().all(|problem| problem.severity != Severity::Error) {
             problems.extend(conflict::find(tree, project, &waves, &references));

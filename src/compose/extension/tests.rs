@@ -13,6 +13,7 @@ use crate::{
 
 mod demand;
 mod readiness;
+mod tenants;
 
 fn load(text: &str) -> (Project, Vec<Diagnostic>, SourceMap) {
     let mut sources = SourceMap::default();

@@ -14,8 +14,9 @@ use crate::{
     engine::sim::{Script, SimEngine},
     event::{Event, EventKind, ServiceState, Sink as _},
     project::Replica,
-    serve::{Mode, Token},
+    serve::Mode,
     time::Elapsed,
+    token::Token,
 };
 
 const LOOPBACK: (HeaderName, &str) = (header::HOST, "localhost:80");

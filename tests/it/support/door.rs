@@ -101,6 +101,7 @@ pub(crate) fn entry(port: u16) -> Entry {
         cold: ColdMode::Hold,
         wake_on: WakeOn::Data,
         closed: vec!["/sleep".to_owned()],
+        pass_key: false,
     }
 }
 

@@ -58,6 +58,7 @@ fn everything_that_is_said_of_them_is_read() {
         router: None,
         models: vec![],
         wake_on: WakeOn::Data,
+        pass_key: false,
     };
     assert_eq!(qwen.routes[1], http);
     assert_eq!(qwen.routes[0].models, ["qwen", "qwen3"]);
