@@ -1,8 +1,10 @@
 //! Services that are loaded at their first request, on the real engine: `serve`, `load`, `unload`, `pin`, `why`.
 
 use std::{
+    fs,
     io::{Read as _, Write as _},
     net::{Ipv4Addr, TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt as _,
     thread,
 };
 
@@ -257,4 +259,47 @@ fn where_services_are_listened_for_follows_from_the_file() {
         "services:\n  a: &a {image: x, scale: 0, ports: ['8000:80'], x-orch: {load: on_demand}}\n  b: *a\n";
     let shared = doors(raw).unwrap_err();
     assert!(shared.contains("both want 127.0.0.1:8000, and only HTTP can be shared"), "{shared}");
+}
+
+#[test]
+fn where_the_file_names_tenants_their_keys_are_asked_for() {
+    let [port] = free_ports::<1>();
+    let yaml = |top: &str| {
+        format!(
+            "{top}
+services:
+  chat:
+    image: docker-orch-example
+    command: --port 80
+    scale: 0
+    stop_grace_period: 1s
+    ports: ['0.0.0.0:{port}:80']
+    x-orch: {{load: on_demand, routes: [{{port: 80}}], health_check: {{http: ':80/health'}}}}
+"
+        )
+    };
+    let stack = Stack::new("ondemand-keys", &yaml(""));
+    let mut serve = stack.spawn("serve --dashboard 0");
+    serve.until(&format!("warning: other machines can reach 0.0.0.0:{port}, and nobody needs a key there"));
+    serve.signal("INT");
+    serve.end().code(0);
+
+    let tenants = "x-orch:\n  tenants:\n    acme: {tier: one, key_file: ./acme.key}\n  tiers: {one: {requests: {inflight: 1}}}";
+    stack.write("compose.yaml", &yaml(tenants));
+    let missing = "there is no key for tenant `acme`";
+    stack.run("serve --dashboard 0").code(2).says(&[missing, "acme.key does not exist", "compose.yaml:3:"]);
+    assert!(stack.run("doctor").code(1).out.contains(missing));
+    stack.write("acme.key", "key-of-acme-0001\n");
+    fs::set_permissions(stack.folder().join("acme.key"), fs::Permissions::from_mode(0o644)).expect("a mode");
+    let mut serve = stack.spawn("serve --dashboard 0");
+    serve.until("everybody on this machine can read the key of tenant `acme`");
+    serve.until("asks for the keys of acme");
+    serve.until("nothing runs");
+    let answer = ask(port, "GET /v1/models", "");
+    assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains("missing_api_key"), "{answer}");
+    assert_eq!(stack.containers().len(), 0, "it wakes nothing");
+    is_served(&ask(port, "GET /health HTTP/1.1\r\nAuthorization: Bearer key-of-acme-0001\r\nX:", ""));
+    shows(&stack, "why", &["acme      0           1         1          0", "refused for want of a key: 1"]);
+    serve.signal("INT");
+    serve.end().code(0);
 }
