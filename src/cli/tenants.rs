@@ -170,6 +170,7 @@ mod tests {
         cli::LocalFiles,
         compose::{self, Environment, LoadOptions},
         diagnostic::render_all,
+        project::Tenant,
     };
 
     const HEAD: &str = "services: {}\nx-orch:\n  tenants:\n";
@@ -293,8 +294,7 @@ error[same-key]: `two` has the same key as `one`
     fn who_is_let_in_is_said() {
         let said = |names: &[&str]| {
             let mut project = Project::default();
-            project.orch.tenants =
-                names.iter().map(|name| ((*name).to_owned(), Default::default())).collect();
+            project.orch.tenants = names.iter().map(|name| ((*name).to_owned(), Tenant::default())).collect();
             asked(&project)
         };
         assert_eq!(said(&["acme", "lab"]), "asks for the keys of acme, lab");

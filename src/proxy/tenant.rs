@@ -124,16 +124,14 @@ impl Account {
     pub(super) fn enter(self: &Arc<Self>) -> Result<Place, Denied> {
         let most = self.tenant.inflight.unwrap_or(u32::MAX);
         // One that finds no place never stands in the way of another.
-        match self.in_flight.fetch_update(Relaxed, Relaxed, |now| (now < most).then_some(now + 1)) {
-            Ok(_) => {
-                self.admitted.fetch_add(1, Relaxed);
-                Ok(Place(Arc::clone(self)))
-            }
-            Err(_) => {
-                self.refused.fetch_add(1, Relaxed);
-                Err(Denied::TooMany(most))
-            }
+        let entered =
+            self.in_flight.fetch_update(Relaxed, Relaxed, |now| (now < most).then_some(now + 1)).is_ok();
+        if !entered {
+            self.refused.fetch_add(1, Relaxed);
+            return Err(Denied::TooMany(most));
         }
+        self.admitted.fetch_add(1, Relaxed);
+        Ok(Place(Arc::clone(self)))
     }
 
     fn tally(&self) -> Tally {

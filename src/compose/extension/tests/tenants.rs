@@ -37,6 +37,7 @@ services:
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "every contradiction with its message")]
 fn tenants_that_contradict_themselves_are_shown() {
     assert_snapshot!(messages(
         "x-orch:
