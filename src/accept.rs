@@ -2,21 +2,46 @@
 //!
 //! *Owns* the loop around `accept`. *Must not know* what is said on a connection.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::Semaphore,
     task::JoinSet,
 };
 
 /// Before another try where no connection can be taken. The machine is out of file descriptors or of memory then, and
 /// tells so at once again and again until something else has ended.
-pub const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Where connections come in.
+pub trait Listen {
+    /// One of them, with what is known of its other end.
+    type Connection;
+
+    /// The next one.
+    fn accept(&self) -> impl Future<Output = io::Result<Self::Connection>>;
+}
+
+impl Listen for TcpListener {
+    type Connection = (TcpStream, SocketAddr);
+
+    async fn accept(&self) -> io::Result<Self::Connection> {
+        Self::accept(self).await
+    }
+}
+
+impl Listen for UnixListener {
+    type Connection = UnixStream;
+
+    async fn accept(&self) -> io::Result<Self::Connection> {
+        Ok(Self::accept(self).await?.0)
+    }
+}
 
 /// Has `converse` talk on every connection, on `most` at the same time; the next one waits until another has ended.
 /// Dropping the future ends all of them.
-pub async fn accept<F>(listener: TcpListener, most: usize, converse: impl Fn(TcpStream, SocketAddr) -> F)
+pub async fn accept<L: Listen, F>(listener: &L, most: usize, converse: impl Fn(L::Connection) -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -25,8 +50,8 @@ where
     // It is never closed.
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {
         match listener.accept().await {
-            Ok((stream, client)) => {
-                let conversation = converse(stream, client);
+            Ok(connection) => {
+                let conversation = converse(connection);
                 connections.spawn(async move {
                     conversation.await;
                     drop(place);
@@ -55,7 +80,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let ends = Arc::new(Notify::new());
-        let talk = |mut stream: TcpStream, _| {
+        let talk = |(mut stream, _): (TcpStream, SocketAddr)| {
             let ends = Arc::clone(&ends);
             async move {
                 stream.write_all(b"x").await.unwrap();
@@ -73,7 +98,7 @@ mod tests {
             assert_eq!(second.read_u8().await.unwrap(), b'x');
         };
         tokio::select! {
-            () = accept(listener, 1, talk) => {}
+            () = accept(&listener, 1, talk) => {}
             () = clients => {}
         }
     }

@@ -87,6 +87,7 @@ impl Attached {
             self.on_demand.set_followers(followers);
         }
         async move {
+            let standing = self.on_demand.standing();
             let mut later = phase.clone();
             // An error of each means that the run is gone.
             if phase.wait_for(|phase| *phase > Phase::Starts).await.is_ok_and(|now| *now == Phase::Stays) {
@@ -95,6 +96,9 @@ impl Attached {
                 tokio::select! {
                     () = self.on_demand.stay(ends) => {}
                     Ok(_) = later.wait_for(|phase| *phase == Phase::Breaks) => {}
+                }
+                if let Some(standing) = standing {
+                    standing.take_down().await;
                 }
             }
         }

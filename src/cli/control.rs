@@ -3,8 +3,11 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
-    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    fs, io,
+    os::unix::{
+        fs::{DirBuilderExt as _, PermissionsExt as _},
+        net,
+    },
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -15,7 +18,6 @@ use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
     sync::oneshot,
-    task::JoinSet,
 };
 
 use super::{
@@ -25,7 +27,7 @@ use super::{
     table::table,
 };
 use crate::{
-    accept::PAUSE,
+    accept::accept,
     journal::state_dir,
     ondemand::{ServiceId, ServiceStatus, Why},
     proxy::Tenants,
@@ -35,6 +37,8 @@ use crate::{
 
 /// A request is never longer than this, in bytes.
 const REQUEST: u64 = 64 << 10;
+/// Requests at the same time: `load` waits until it is done.
+const CONNECTIONS: usize = 1024;
 
 /// What is asked of a `serve`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -66,7 +70,12 @@ fn socket(invocation: &Invocation, project: &str) -> Option<PathBuf> {
 
 /// Whether somebody loads services of a project on demand.
 pub(super) fn is_taken(invocation: &Invocation, project: &str) -> bool {
-    socket(invocation, project).is_some_and(|path| std::os::unix::net::UnixStream::connect(path).is_ok())
+    socket(invocation, project).is_some_and(|path| net::UnixStream::connect(path).is_ok())
+}
+
+/// The folder of the socket that a project's activators see, and nothing else.
+pub(super) fn activators_folder(invocation: &Invocation, project: &str) -> Option<PathBuf> {
+    Some(socket(invocation, project)?.with_extension("activators"))
 }
 
 /// A socket that is there while this is.
@@ -88,13 +97,13 @@ impl Control {
         tenants: Option<Arc<Tenants>>,
     ) -> Result<Option<Self>, CliError> {
         let Some(path) = socket(invocation, project) else { return Ok(None) };
-        if std::os::unix::net::UnixStream::connect(&path).is_ok() {
+        if net::UnixStream::connect(&path).is_ok() {
             return Err(CliError::failed(format!(
                 "another `docker orch serve`, or an attached `up`, stays with {project} already"
             ))
             .hint("end it first: two would load the same services"));
         }
-        match Self::bind(&path) {
+        match bind(&path).and_then(UnixListener::from_std) {
             Ok(listener) => Ok(Some(Self { listener, path, tenants })),
             Err(error) => {
                 note(&format!(
@@ -106,35 +115,10 @@ impl Control {
         }
     }
 
-    fn bind(path: &Path) -> std::io::Result<UnixListener> {
-        if let Some(folder) = path.parent() {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        }
-        // What one that was killed has left.
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let listener = UnixListener::bind(path)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-        Ok(listener)
-    }
-
     /// Answers until it is dropped.
     pub(super) async fn stay(&self, handle: Handle, ids: BTreeMap<String, ServiceId>) {
-        let mut answers = JoinSet::new();
-        loop {
-            match self.listener.accept().await {
-                Ok((stream, _)) => {
-                    answers.spawn(converse(stream, handle.clone(), ids.clone(), self.tenants.clone()));
-                }
-                Err(error) => {
-                    tracing::debug!("no connection can be accepted: {error}");
-                    tokio::time::sleep(PAUSE).await;
-                }
-            }
-            while answers.try_join_next().is_some() {}
-        }
+        let converse = |stream| converse(stream, handle.clone(), ids.clone(), self.tenants.clone());
+        accept(&self.listener, CONNECTIONS, converse).await;
     }
 }
 
@@ -143,6 +127,26 @@ impl Drop for Control {
         // Whoever comes next removes it otherwise.
         fs::remove_file(&self.path).ok();
     }
+}
+
+/// A socket that only this user can open.
+///
+/// # Errors
+///
+/// There is no place for it.
+pub(super) fn bind(path: &Path) -> io::Result<net::UnixListener> {
+    if let Some(folder) = path.parent() {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    // What one that was killed has left.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = net::UnixListener::bind(path)?;
+    listener.set_nonblocking(true)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
 }
 
 async fn converse(

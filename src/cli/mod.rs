@@ -7,6 +7,7 @@
 //! Entry point is [`main`].
 
 mod actions;
+mod activators;
 mod applied;
 pub mod args;
 mod ask;

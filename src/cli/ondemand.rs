@@ -4,16 +4,20 @@
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpListener},
+    os::unix::net::UnixListener,
     pin::pin,
+    rc::Rc,
     sync::Arc,
     thread,
     time::SystemTime,
 };
 
+use futures::future::{OptionFuture, join, join_all, select};
 use tokio::sync::{mpsc, watch};
 
 use super::{
     CliError, Invocation,
+    activators::Standing,
     args::UpArgs,
     control::{self, Control},
     entry::note,
@@ -26,7 +30,7 @@ use crate::{
     ondemand::{Change, ServiceId, ServiceSpec, Told, Wanted},
     plan::EngineFacts,
     project::{Load, Project, Service},
-    proxy,
+    proxy::{self, Activated},
     run::RunLabel,
     supervisor::{Devices, Door, Handle, Supervised, Supervisor, doors, loadable},
 };
@@ -42,6 +46,8 @@ pub(super) struct OnDemand {
     /// Ends every connection when it is dropped.
     gateway: Gateway,
     control: Option<Control>,
+    standing: Option<Arc<Standing>>,
+    say: Rc<dyn Fn(&str)>,
 }
 
 impl OnDemand {
@@ -50,10 +56,19 @@ impl OnDemand {
         self.supervisor.set_followers(followers);
     }
 
+    /// What stands in the place of services in networks, until it is taken down.
+    pub(super) fn standing(&self) -> Option<Arc<Standing>> {
+        self.standing.clone()
+    }
+
     /// Loads and unloads until it is dropped: what is loaded stays. Once `ends` resolves every connection ends, what is
     /// loaded is unloaded, and that is waited for.
     pub(super) async fn stay(self, ends: impl Future<Output = ()>) {
-        let Self { supervisor, ids, gateway, control } = self;
+        let Self { supervisor, ids, gateway, control, standing, say } = self;
+        if let Some(standing) = &standing {
+            // Before anything is loaded: both make networks.
+            standing.put_up(say.as_ref()).await;
+        }
         let handle = supervisor.handle();
         let ends = async move {
             ends.await;
@@ -65,7 +80,7 @@ impl OnDemand {
             }
             std::future::pending::<()>().await;
         };
-        futures::future::select(pin!(supervisor.stay(ends)), pin!(answers)).await;
+        select(pin!(supervisor.stay(ends)), pin!(answers)).await;
     }
 }
 
@@ -81,38 +96,49 @@ pub(super) async fn begin(
     say: impl Fn(&str) + 'static,
 ) -> Result<Option<OnDemand>, CliError> {
     let (mut supervised, mut ids) = (Vec::new(), BTreeMap::new());
-    for (name, spec) in services(project) {
-        // Alone, with what it depends on.
-        let args = UpArgs { services: vec![name.to_owned()], ..UpArgs::default() };
-        let alone = up::project(invocation, &args).await?;
-        ids.insert(name.to_owned(), ServiceId(u32::try_from(supervised.len()).unwrap_or(u32::MAX)));
-        supervised.push(Supervised { name: name.to_owned(), spec, project: loadable(&alone, name) });
+    for (number, (name, _)) in (0..).zip(services(project)) {
+        ids.insert(name.to_owned(), ServiceId(number));
     }
-    if supervised.is_empty() {
+    if ids.is_empty() {
         return Ok(None);
-    }
-    let mut doors = doors(project, &ids).map_err(|why| {
-        CliError::usage(why).hint("`x-orch: {routes: [{port: 8000}]}` says how a service is reached")
-    })?;
-    let tenants = tenants::guard(invocation, project, &mut doors)?;
-    let devices = devices(invocation, project, engine).await?;
-    for service in &mut supervised {
-        gpu::name_by_uuid(&mut service.spec, &devices.known);
     }
     let now = SystemTime::now();
     let id = run_id(now, std::process::id());
     let label = RunLabel { id, time: rfc3339(now), command: "load".to_owned() };
     let options = up::options(invocation, &UpArgs::default());
+    let mut doors = doors(project, &ids).map_err(|why| {
+        CliError::usage(why).hint("`x-orch: {routes: [{port: 8000}]}` says how a service is reached")
+    })?;
+    let tenants = tenants::guard(invocation, project, &mut doors)?;
+    let control = Control::open(invocation, &project.name, tenants)?;
+    let made = (options.clone(), label.clone());
+    let standing = Standing::begin(invocation, project, engine, &ids, made)?.map(Arc::new);
+    for (name, spec) in services(project) {
+        // Alone, with what it depends on.
+        let args = UpArgs { services: vec![name.to_owned()], ..UpArgs::default() };
+        let alone = up::project(invocation, &args).await?;
+        let activated = standing.as_ref().is_some_and(|standing| standing.is_for(name));
+        supervised.push(Supervised {
+            name: name.to_owned(),
+            spec,
+            project: loadable(&alone, name, activated),
+        });
+    }
+    let devices = devices(invocation, project, engine).await?;
+    for service in &mut supervised {
+        gpu::name_by_uuid(&mut service.spec, &devices.known);
+    }
+    let say: Rc<dyn Fn(&str)> = Rc::new(say);
+    let tells = Rc::clone(&say);
     let tell = Box::new(move |service: &str, told: &Told| {
         if let Some(line) = line(service, told) {
-            say(&line);
+            tells(&line);
         }
     });
     let supervisor =
         Supervisor::new(Arc::clone(engine), project, supervised, (options, label), devices, tell);
-    let control = Control::open(invocation, &project.name, tenants)?;
-    let gateway = Gateway::open(doors, &supervisor.handle())?;
-    Ok(Some(OnDemand { supervisor, ids, gateway, control }))
+    let gateway = Gateway::open(doors, standing.as_deref().map(Standing::door), &supervisor.handle())?;
+    Ok(Some(OnDemand { supervisor, ids, gateway, control, standing, say }))
 }
 
 /// Services of a project that something has to stay for: they are loaded on demand or by hand.
@@ -183,7 +209,11 @@ struct Gateway {
 }
 
 impl Gateway {
-    fn open(doors: Vec<Door>, handle: &Handle) -> Result<Self, CliError> {
+    fn open(
+        doors: Vec<Door>,
+        activated: Option<(&UnixListener, &Arc<Activated>)>,
+        handle: &Handle,
+    ) -> Result<Self, CliError> {
         let failed = |e: &std::io::Error| CliError::failed("failed to get threads for requests").caused_by(e);
         let mut bound = Vec::new();
         for Door { listen, site } in doors {
@@ -198,6 +228,8 @@ impl Gateway {
             for (listener, site) in &bound {
                 sites.push((listener.try_clone().map_err(|e| failed(&e))?, Arc::clone(site)));
             }
+            let activated = activated.map(|(listener, sites)| Ok((listener.try_clone()?, Arc::clone(sites))));
+            let activated = activated.transpose().map_err(|e| failed(&e))?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let (runtime, handle) = (runtime.map_err(|e| failed(&e))?, handle.clone());
             let mut ends = stays.subscribe();
@@ -207,9 +239,15 @@ impl Gateway {
                     let listener = tokio::net::TcpListener::from_std(listener)?;
                     Ok::<_, std::io::Error>(proxy::serve(listener, site, Arc::new(handle.clone())))
                 };
-                match sites.into_iter().map(serve).collect::<Result<Vec<_>, _>>() {
-                    Ok(sites) => runtime.block_on(async {
-                        futures::future::select(pin!(ends.changed()), futures::future::join_all(sites)).await;
+                let serve_activated = |(listener, sites)| {
+                    let listener = tokio::net::UnixListener::from_std(listener)?;
+                    Ok::<_, std::io::Error>(proxy::serve_activated(listener, sites, Arc::new(handle.clone())))
+                };
+                let sites = sites.into_iter().map(serve).collect::<Result<Vec<_>, _>>();
+                match sites.and_then(|sites| Ok((sites, activated.map(serve_activated).transpose()?))) {
+                    Ok((sites, activated)) => runtime.block_on(async {
+                        let all = join(join_all(sites), OptionFuture::from(activated));
+                        select(pin!(ends.changed()), pin!(all)).await;
                     }),
                     Err(error) => tracing::warn!("requests cannot be taken: {error}"),
                 }

@@ -89,7 +89,11 @@ pub(super) async fn run(invocation: &Invocation, args: &ServeArgs) -> Result<Exi
         None => stays.await,
         // Only the first of the two ever ends.
         Some(on_demand) => {
+            let standing = on_demand.standing();
             futures::future::select(stays, pin!(on_demand.stay(std::future::pending()))).await;
+            if let Some(standing) = standing {
+                standing.take_down().await;
+            }
         }
     }
     Ok(Exit::Fine)

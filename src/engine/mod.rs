@@ -55,6 +55,9 @@ pub trait Engine: Send + Sync {
     /// Builds a service's image under its name.
     fn build<'a>(&'a self, request: &'a BuildRequest<'a>, progress: ProgressFn) -> EngineFuture<'a, ()>;
 
+    /// Makes an image that holds these files and nothing else.
+    fn import<'a>(&'a self, reference: &'a str, files: &'a [FileUpload]) -> EngineFuture<'a, ()>;
+
     /// Creates a network; answers with its ID.
     fn create_network<'a>(&'a self, request: &'a NetworkRequest<'a>) -> EngineFuture<'a, String>;
 

@@ -181,6 +181,9 @@ pub struct ServiceOrch {
     pub depends_on: IndexMap<String, OrchDependency>,
     /// A one-shot runs again on every `up`.
     pub rerun_always: bool,
+    /// Others find something else by its names: its containers do not take them. Never in a file.
+    #[serde(skip)]
+    pub nameless: bool,
 }
 
 impl Default for ServiceOrch {
@@ -198,6 +201,7 @@ impl Default for ServiceOrch {
             health_check: None,
             depends_on: IndexMap::new(),
             rerun_always: false,
+            nameless: false,
         }
     }
 }

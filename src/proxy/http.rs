@@ -1,6 +1,10 @@
 //! HTTP/1.1 and HTTP/2 without TLS: connections, and what becomes of each request.
 
-use std::{convert::Infallible, net::IpAddr, sync::Arc};
+use std::{
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -13,6 +17,7 @@ use hyper_util::{
 };
 use serde_json::json;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::mpsc,
 };
@@ -42,14 +47,27 @@ pub(super) struct Door {
     pub(super) upstream: Upstream,
 }
 
-pub(super) async fn serve(listener: TcpListener, site: Arc<Site>, activation: Arc<dyn Activation>) {
-    let door = Arc::new(Door { site, activation, upstream: Upstream::default() });
-    accept(listener, limits::CONNECTIONS, |stream, client| converse(stream, client.ip(), Arc::clone(&door)))
-        .await;
+impl Door {
+    pub(super) fn new(site: Arc<Site>, activation: Arc<dyn Activation>) -> Self {
+        Self { site, activation, upstream: Upstream::default() }
+    }
 }
 
-async fn converse(stream: TcpStream, client: IpAddr, door: Arc<Door>) {
-    limits::watch(&stream);
+pub(super) async fn serve(listener: TcpListener, site: Arc<Site>, activation: Arc<dyn Activation>) {
+    let door = Arc::new(Door::new(site, activation));
+    let converse = |(stream, client): (TcpStream, SocketAddr)| {
+        limits::watch(&stream);
+        converse(stream, client.ip(), Arc::clone(&door))
+    };
+    accept(&listener, limits::CONNECTIONS, converse).await;
+}
+
+/// Talks on one connection, to its end.
+pub(super) async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    client: IpAddr,
+    door: Arc<Door>,
+) {
     let (tunnels, mut opened) = mpsc::unbounded_channel::<BoxFuture<'static, ()>>();
     let from = From { client, tunnels };
     let service = service_fn(move |request: Request<Incoming>| {

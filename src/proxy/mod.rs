@@ -9,6 +9,7 @@
 //!                                           └─► refused ──► an answer that says why, and when to come again
 //! ```
 
+mod activated;
 mod answer;
 mod body;
 mod cold;
@@ -26,6 +27,7 @@ use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 
+pub use activated::{Activated, serve_activated};
 pub use site::{Entry, Site};
 pub use tenant::{Tally, Tenant, Tenants};
 

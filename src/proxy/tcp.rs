@@ -1,14 +1,15 @@
 //! Raw TCP: what a client sends wakes the service, and is passed on once that is ready.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     time::timeout,
 };
 
 use super::{
-    Activation, Tenants,
+    Activation, Admission, Tenants,
     answer::Problem,
     limits::{self, Moving},
     site::Entry,
@@ -24,7 +25,7 @@ pub(super) async fn serve(
     tenants: Option<Arc<Tenants>>,
     activation: Arc<dyn Activation>,
 ) {
-    let converse = |client, _| {
+    let converse = |(client, _)| {
         let (entry, tenants, activation) = (Arc::clone(&entry), tenants.clone(), Arc::clone(&activation));
         async move {
             if let Err(error) = carry(client, &entry, tenants.as_deref(), activation.as_ref()).await {
@@ -32,7 +33,7 @@ pub(super) async fn serve(
             }
         }
     };
-    accept(listener, limits::CONNECTIONS, converse).await;
+    accept(&listener, limits::CONNECTIONS, converse).await;
 }
 
 /// Carries one connection to its end. What cannot be served is closed without a word: only the service's protocol could
@@ -42,7 +43,7 @@ async fn carry(
     entry: &Entry,
     tenants: Option<&Tenants>,
     activation: &dyn Activation,
-) -> std::io::Result<()> {
+) -> io::Result<()> {
     limits::watch(&client);
     if entry.wake_on == WakeOn::Data {
         let mut first = [0];
@@ -51,15 +52,33 @@ async fn carry(
             return Ok(());
         }
     }
-    let refused = |denied| std::io::Error::other(Problem::Denied(denied).message());
+    let refused = |denied| io::Error::other(Problem::Denied(denied).message());
     let place = tenants.map(Tenants::enter_raw).transpose().map_err(refused)?;
+    let mut admission = admitted(entry, activation, left(&client)).await?;
+    admission.serving.keep(place);
+    pass(client, entry, admission).await
+}
+
+/// Waits until a connection may be passed on, or its client has left.
+pub(super) async fn admitted(
+    entry: &Entry,
+    activation: &dyn Activation,
+    left: impl Future<Output = ()>,
+) -> io::Result<Admission> {
     let admission = tokio::select! {
         biased;
         admission = activation.ask(entry.service, Wait::Held(None)) => admission,
-        () = left(&client) => return Ok(()),
+        () = left => return Err(io::Error::other("the client has left")),
     };
-    let mut admission = admission.map_err(|refusal| std::io::Error::other(refusal.to_string()))?;
-    admission.serving.keep(place);
+    admission.map_err(|refusal| io::Error::other(refusal.to_string()))
+}
+
+/// Passes a connection on, to its end.
+pub(super) async fn pass(
+    client: impl AsyncRead + AsyncWrite + Unpin,
+    entry: &Entry,
+    admission: Admission,
+) -> io::Result<()> {
     let service = TcpStream::connect((admission.address, entry.port));
     let mut service = timeout(limits::CONNECT, service).await??;
     limits::watch(&service);

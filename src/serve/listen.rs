@@ -21,7 +21,7 @@ const HEAD_SIZE: usize = 16 << 10;
 
 /// Serves until it is dropped, which ends every connection.
 pub async fn listen(listener: TcpListener, app: Router) {
-    accept(listener, CONNECTIONS, |stream, _| converse(stream, app.clone())).await;
+    accept(&listener, CONNECTIONS, |(stream, _)| converse(stream, app.clone())).await;
 }
 
 async fn converse(stream: TcpStream, app: Router) {

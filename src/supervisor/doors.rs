@@ -73,7 +73,7 @@ pub fn doors(project: &Project, ids: &BTreeMap<String, ServiceId>) -> Result<Vec
     Ok(doors.into_iter().map(|(listen, site)| Door { listen, site }).collect())
 }
 
-fn entry(service: &Service, id: ServiceId, route: &Route) -> Result<Entry, String> {
+pub(super) fn entry(service: &Service, id: ServiceId, route: &Route) -> Result<Entry, String> {
     let target = |port: &Port| port.target.and_then(|target| u16::try_from(target).ok());
     let exposed = service.expose.iter().filter_map(|port| port.split('/').next()?.parse().ok());
     let mut known: Vec<u16> = service.ports.iter().filter_map(target).chain(exposed).collect();

@@ -5,6 +5,7 @@ use std::{io, net::IpAddr, path::PathBuf, sync::Arc};
 use futures::StreamExt as _;
 use tokio::sync::mpsc;
 
+use super::activator::without_names;
 use crate::{
     engine::{Engine, Scope},
     event::{Event, EventKind, Sink, StageStatus, Verdict},
@@ -19,8 +20,8 @@ use crate::{
 };
 
 /// The project in which a service is loaded: as the file says it, with one container, and without the ports that are
-/// listened on in its place.
-pub fn loadable(project: &Project, service: &str) -> Arc<Project> {
+/// listened on in its place; where it is `activated` without its names, too.
+pub fn loadable(project: &Project, service: &str, activated: bool) -> Arc<Project> {
     let mut project = project.clone();
     project.orch.waves.clear();
     if let Some(service) = project.services.get_mut(service) {
@@ -29,6 +30,9 @@ pub fn loadable(project: &Project, service: &str) -> Arc<Project> {
         service.orch.vram = None;
         service.ports.clear();
         service.scale = Some(1);
+        if activated {
+            without_names(service);
+        }
         if let Some(deploy) = &mut service.deploy {
             deploy.replicas = None;
         }
@@ -118,7 +122,7 @@ fn failure(message: &str) -> LoadFailure {
     LoadFailure { out_of_memory: false, message: message.to_owned() }
 }
 
-fn refused(error: RunError) -> String {
+pub(super) fn refused(error: RunError) -> String {
     match error {
         RunError::Engine(error) => error.to_string(),
         RunError::Plan(found) => {
@@ -205,7 +209,7 @@ impl Sink for Stages {
 }
 
 /// A load keeps its stopped container, and nothing else.
-struct Nowhere;
+pub(super) struct Nowhere;
 
 impl Keep for Nowhere {
     fn keep(&self, _: &KeptContainer) -> io::Result<PathBuf> {

@@ -33,7 +33,7 @@ macro_rules! every_contract {
             streams_are_opened_before_the_start_and_end_with_the_container,
             what_is_written_to_a_container_reaches_it_to_its_end, a_terminal_is_told_its_size,
             a_oneoff_container_removes_itself, a_shared_namespace_needs_a_running_container,
-            containers_of_every_project_are_listed, an_engine_tells_of_itself,
+            an_image_is_made_of_files, containers_of_every_project_are_listed, an_engine_tells_of_itself,
         }
     };
 }
@@ -52,7 +52,9 @@ macro_rules! on_the_simulator {
 }
 every_contract!(on_the_simulator);
 
+mod images;
 mod streams;
+pub(crate) use images::*;
 pub(crate) use streams::*;
 
 /// Engines differ in whether `stop` or `die` comes first (28.5: `stop`, 20.10: `die`): `die` first.

@@ -207,6 +207,47 @@ fn an_attached_up_loads_on_demand_until_it_ends() {
 }
 
 #[test]
+fn other_services_reach_one_by_its_name_while_nothing_of_it_runs() {
+    let ports: [u16; 4] = free_ports();
+    let stack = Stack::new("ondemand-names", &yaml(ports));
+    stack.run("up -d").code(0);
+    let db = stack.container("db").id;
+    let asks = |url: &str| stack.docker(&["exec", &db, "curl", "-fsS", url]);
+    let activators = || stack.containers().iter().filter(|c| c.name.ends_with("-activator")).count();
+
+    let mut serve = stack.spawn("serve --dashboard 0");
+    serve.until("listens in the project's networks for chat, speech, store");
+    // Raw TCP, then HTTP.
+    asks("http://store:80/health");
+    asks("http://chat:80/health");
+    shows(&stack, "why", &["chat      ready"]);
+    assert_eq!(activators(), 3);
+    // Nobody takes one for a container of the project that `up` keeps.
+    stack.run("up -d").code(0);
+    assert_eq!(activators(), 3);
+
+    // Killed: the next one takes over what runs, and activators come to it.
+    let loaded = stack.container("chat").id;
+    serve.kill();
+    let mut serve = stack.spawn("serve --dashboard 0");
+    serve.until("chat is ready");
+    asks("http://chat:80/health");
+    assert_eq!((stack.container("chat").id, activators()), (loaded, 3));
+
+    serve.signal("INT");
+    serve.end().code(0);
+    assert_eq!(activators(), 0);
+
+    // One that was killed is in nobody's way.
+    let mut serve = stack.spawn("serve --dashboard 0");
+    serve.until("chat is ready");
+    serve.kill();
+    assert_eq!(activators(), 3);
+    stack.run("down").code(0);
+    assert_eq!(stack.containers().len(), 0);
+}
+
+#[test]
 fn what_can_never_fit_is_refused_at_once() {
     let [port] = free_ports::<1>();
     let stack = Stack::new(
@@ -231,7 +272,7 @@ services:
     let answer = ask(port, "GET /", "");
     assert!(answer.starts_with("HTTP/1.1 507 ") && answer.contains("insufficient_vram"), "{answer}");
     shows(&stack, "why large", &["large is blocked", "40 GiB"]);
-    assert_eq!(stack.containers().len(), 0);
+    assert!(stack.containers().iter().all(|c| c.name.ends_with("-activator")));
     serve.signal("INT");
     serve.end().code(0);
 }

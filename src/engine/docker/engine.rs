@@ -238,6 +238,14 @@ impl Engine for DockerEngine {
         build::build(&self.cli, request, progress).boxed()
     }
 
+    fn import<'a>(&'a self, reference: &'a str, files: &'a [FileUpload]) -> EngineFuture<'a, ()> {
+        async move {
+            let packed = archive(&files.iter().collect::<Vec<_>>())?;
+            within(self.limit, "import an image", image::import(&self.docker, reference, packed)).await
+        }
+        .boxed()
+    }
+
     fn create_network<'a>(&'a self, request: &'a NetworkRequest<'a>) -> EngineFuture<'a, String> {
         self.create_network_now(request).boxed()
     }

@@ -8,7 +8,7 @@ use bollard::{
     models::{CreateImageInfo, ImageInspect},
     query_parameters::CreateImageOptions,
 };
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt as _};
 
 use super::{
     error::{classify, within},
@@ -106,6 +106,24 @@ pub(super) async fn pull(
         progress(layers.take(message.map_err(classify)?));
     }
     Ok(())
+}
+
+/// Makes an image of an archive of its files.
+pub(super) async fn import(
+    docker: &Docker,
+    reference: &str,
+    archive: Vec<u8>,
+) -> Result<(), bollard::errors::Error> {
+    let (repository, tag) = reference.rsplit_once(':').unwrap_or((reference, "latest"));
+    let options = CreateImageOptions {
+        from_src: Some("-".to_owned()),
+        repo: Some(repository.to_owned()),
+        tag: Some(tag.to_owned()),
+        ..CreateImageOptions::default()
+    };
+    let body = bollard::body_full(archive.into());
+    let messages = docker.create_image(Some(options), Some(body), None);
+    messages.try_for_each(|_| std::future::ready(Ok(()))).await
 }
 
 /// A reference that names one image: without a tag the engine would pull all of them.

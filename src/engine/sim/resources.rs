@@ -210,6 +210,9 @@ pub(super) fn described(world: &World, request: &ContainerRequest<'_>) -> SimCon
 
 /// What a container is on the service's network `key`.
 pub(super) fn endpoint(request: &ContainerRequest<'_>, key: &str) -> Endpoint {
+    if request.service.orch.nameless {
+        return Endpoint { aliases: vec![request.final_name.clone()], ..Endpoint::default() };
+    }
     let is_unnamed = request.unnamed.iter().any(|unnamed| unnamed == key);
     let names = [&request.final_name, &request.service.name];
     let own = request.service.networks.get(key).and_then(Option::as_ref);

@@ -106,6 +106,14 @@ impl Engine for SimEngine {
         })
     }
 
+    fn import<'a>(&'a self, reference: &'a str, _files: &'a [FileUpload]) -> EngineFuture<'a, ()> {
+        let name = reference.to_owned();
+        self.quick(Verb::Import, (reference, ""), QUICK, move |_, world| {
+            world.images.entry(name).or_default();
+            Ok(())
+        })
+    }
+
     fn build<'a>(&'a self, request: &'a BuildRequest<'a>, progress: ProgressFn) -> EngineFuture<'a, ()> {
         let (name, project) = (request.image.clone(), request.project.name.clone());
         self.quick(Verb::Build, (&request.image, ""), Duration::from_secs(2), move |_, world| {

@@ -165,8 +165,9 @@ impl Stack {
     /// The single container of a service.
     #[track_caller]
     pub(crate) fn container(&self, service: &str) -> Seen {
-        let mut of: Vec<Seen> = self.containers().into_iter().filter(|c| c.service == service).collect();
-        assert_eq!(of.len(), 1, "containers of {service}: {of:?}");
+        let is_of = |c: &Seen| c.service == service && !c.name.ends_with("-activator");
+        let mut of: Vec<Seen> = self.containers().into_iter().filter(is_of).collect();
+        assert_eq!(of.len(), 1, "containers of {service}");
         of.remove(0)
     }
 

@@ -116,6 +116,9 @@ fn aliases(request: &ContainerRequest<'_>, key: &str, network: Option<&ServiceNe
         return Vec::new();
     }
     let mut aliases = vec![request.final_name.clone()];
+    if request.service.orch.nameless {
+        return aliases;
+    }
     if request.oneoff.as_ref().is_none_or(|o| o.use_aliases) {
         aliases.push(request.service.name.clone());
         aliases.extend(network.iter().flat_map(|n| n.aliases.iter().cloned()));
