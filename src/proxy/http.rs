@@ -28,6 +28,7 @@ use super::{
     body::{AnyBody, whole},
     cold,
     limits::{self, Moving, Sent},
+    linger::lend,
     model::{Wanted, renamed},
     pass::{From, pass, takes_page},
     site::{Entry, Site},
@@ -91,9 +92,10 @@ pub(super) async fn converse(
         .max_header_list_size(limits::HEAD_LIST)
         .keep_alive_interval(Some(limits::HEAD))
         .keep_alive_timeout(limits::HEAD);
-    let connection = server.serve_connection_with_upgrades(TokioIo::new(Moving::new(stream)), service);
-    if let Err(error) = connection.await {
-        tracing::debug!("a connection broke: {error}");
+    let (stream, owner) = lend(Moving::new(stream));
+    match server.serve_connection_with_upgrades(TokioIo::new(stream), service).await {
+        Ok(()) => owner.end().await,
+        Err(error) => tracing::debug!("a connection broke: {error}"),
     }
     while let Ok(tunnel) = opened.try_recv() {
         tunnel.await;

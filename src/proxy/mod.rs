@@ -15,6 +15,7 @@ mod body;
 mod cold;
 mod http;
 mod limits;
+mod linger;
 mod model;
 mod pass;
 mod site;

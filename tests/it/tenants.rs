@@ -250,3 +250,15 @@ async fn plain_tcp_is_for_the_default_tenant_alone() {
     let mut third = sent(open, "hello").await;
     read_until(&mut third, "hello").await;
 }
+
+#[tokio::test]
+async fn who_is_refused_in_the_middle_of_a_long_body_reads_why() {
+    let (mut world, loader, tenants) = (World::new(), Loader::ready(), tenants(false));
+    let port = world.service(in_halves).await;
+    let proxy = guarded(&mut world, entry(port), &tenants, &loader).await;
+    let request = post("/v1/x", &"x".repeat(8 << 20));
+    for _ in 0..20 {
+        let answer = exchange(proxy, &request).await;
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    }
+}
