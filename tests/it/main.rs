@@ -21,6 +21,7 @@ mod inspect_old_api;
 mod inspect_parity;
 mod lock;
 mod ondemand;
+mod ondemand_crowd;
 mod ondemand_llama;
 #[cfg(feature = "otel")]
 mod otel;
