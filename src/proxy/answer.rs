@@ -35,6 +35,8 @@ pub(super) enum Problem {
     TooLong,
     /// The body broke off.
     Unreadable(String),
+    /// The client does not send the rest of the body.
+    Silent,
     /// The service that is ready gave no answer.
     BadGateway {
         /// The service.
@@ -59,6 +61,7 @@ impl Problem {
             Self::NoWayThrough => StatusCode::NOT_IMPLEMENTED,
             Self::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unreadable(_) => StatusCode::BAD_REQUEST,
+            Self::Silent => StatusCode::REQUEST_TIMEOUT,
             Self::BadGateway { .. } => StatusCode::BAD_GATEWAY,
         }
     }
@@ -84,6 +87,7 @@ impl Problem {
             Self::NoWayThrough => "no_way_through",
             Self::TooLong => "body_too_long",
             Self::Unreadable(_) => "unreadable_body",
+            Self::Silent => "request_timeout",
             Self::BadGateway { .. } => "no_answer",
         }
     }
@@ -117,6 +121,9 @@ impl Problem {
                     "the body is longer than the {} MiB in which a model is looked for",
                     super::limits::BODY_SIZE >> 20
                 )
+            }
+            Self::Silent => {
+                format!("nothing has come of the rest of the body for {} s", super::limits::STALL.as_secs())
             }
             Self::Unreadable(why) => format!("the body broke off: {why}"),
             Self::BadGateway { service, message } => {

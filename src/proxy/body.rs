@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -9,7 +10,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty, Full, combinators::UnsyncBoxBody};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-use super::{Serving, upstream::Busy};
+use super::{Serving, limits::Talk, upstream::Busy};
 
 /// Why a body breaks off.
 pub(super) type Broken = Box<dyn std::error::Error + Send + Sync>;
@@ -33,11 +34,16 @@ pub(super) struct Answering {
     serving: Option<Serving>,
     /// What it comes over.
     over: Option<Busy>,
+    /// What it is a part of.
+    talk: Option<Arc<Talk>>,
 }
 
 impl Answering {
-    pub(super) fn new(body: Incoming, over: Option<Busy>, serving: Serving) -> Self {
-        Self { body, serving: Some(serving), over }
+    pub(super) fn new(body: Incoming, over: Option<Busy>, talk: Option<Arc<Talk>>, serving: Serving) -> Self {
+        if let Some(talk) = &talk {
+            talk.set_answers(true);
+        }
+        Self { body, serving: Some(serving), over, talk }
     }
 }
 
@@ -51,7 +57,7 @@ impl Body for Answering {
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let polled = ready!(Pin::new(&mut self.body).poll_frame(context));
         match &polled {
-            Some(Ok(_)) => {}
+            Some(Ok(_)) => self.talk.iter().for_each(|talk| talk.moved()),
             Some(Err(_)) => drop((self.serving.take(), self.over.take())),
             None => {
                 self.serving = None;
@@ -72,6 +78,9 @@ impl Body for Answering {
 
 impl Drop for Answering {
     fn drop(&mut self) {
+        if let Some(talk) = &self.talk {
+            talk.set_answers(false);
+        }
         if self.body.is_end_stream() {
             self.over.take().into_iter().for_each(Busy::over);
         }

@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     net::{IpAddr, SocketAddr},
+    pin::pin,
     sync::Arc,
 };
 
@@ -10,9 +11,12 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::{body::Incoming, service::service_fn};
+use hyper::{
+    body::{Body as _, Incoming},
+    service::service_fn,
+};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::conn::auto,
 };
 use serde_json::json;
@@ -20,18 +24,20 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::mpsc,
+    time::timeout,
 };
 
 use super::{
     Activation,
     answer::Problem,
-    body::{AnyBody, whole},
+    body::{AnyBody, Broken, empty, whole},
     cold,
-    limits::{self, Moving, Sent},
+    limits::{self, Moving, Sent, Silent, Talk},
     linger::lend,
     model::{Wanted, renamed},
     pass::{From, pass, takes_page},
     site::{Entry, Site},
+    streams::{Asked, Streams},
     tenant::{Account, without_key},
     upstream::Upstream,
 };
@@ -70,16 +76,47 @@ pub(super) async fn converse(
     door: Arc<Door>,
 ) {
     let (tunnels, mut opened) = mpsc::unbounded_channel::<BoxFuture<'static, ()>>();
-    let from = From { client, tunnels };
+    let from = From { client, tunnels, talk: None };
+    let asked = Arc::new(Asked::default());
+    let on_it = Arc::clone(&asked);
     let service = service_fn(move |request: Request<Incoming>| {
-        let (door, from) = (Arc::clone(&door), from.clone());
+        let (door, from, asking) = (Arc::clone(&door), from.clone(), on_it.begin(request.version()));
         async move {
             let path = request.uri().path().to_owned();
-            let answer = answer(&door, request, &from).await;
-            Ok::<_, Infallible>(answer.unwrap_or_else(|problem| problem.answer(&path)))
+            let answer = answer(&door, request, from).await;
+            let answer = answer.unwrap_or_else(|problem| problem.answer(&path));
+            Ok::<_, Infallible>(match asking {
+                Some(asking) => asking.answered(answer),
+                None => answer,
+            })
         }
     });
-    let mut server = auto::Builder::new(TokioExecutor::new());
+    let (stream, owner) = lend(Moving::new(stream));
+    let ended = {
+        let server = server();
+        let mut connection = pin!(server.serve_connection_with_upgrades(TokioIo::new(stream), service));
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => ended,
+            () = asked.stops() => {
+                connection.as_mut().graceful_shutdown();
+                // What was answered last may not have been read to its end.
+                timeout(limits::QUIET, connection).await.unwrap_or(Ok(()))
+            }
+        }
+    };
+    match ended {
+        Ok(()) => owner.end().await,
+        Err(error) => tracing::debug!("a connection broke: {error}"),
+    }
+    while let Ok(tunnel) = opened.try_recv() {
+        tunnel.await;
+    }
+}
+
+/// How connections of clients are served.
+fn server() -> auto::Builder<Streams> {
+    let mut server = auto::Builder::new(Streams);
     server
         .http1()
         .timer(TokioTimer::new())
@@ -90,23 +127,17 @@ pub(super) async fn converse(
         .http2()
         .timer(TokioTimer::new())
         .max_header_list_size(limits::HEAD_LIST)
+        .max_concurrent_streams(limits::STREAMS)
         .keep_alive_interval(Some(limits::HEAD))
         .keep_alive_timeout(limits::HEAD);
-    let (stream, owner) = lend(Moving::new(stream));
-    match server.serve_connection_with_upgrades(TokioIo::new(stream), service).await {
-        Ok(()) => owner.end().await,
-        Err(error) => tracing::debug!("a connection broke: {error}"),
-    }
-    while let Ok(tunnel) = opened.try_recv() {
-        tunnel.await;
-    }
+    server
 }
 
 /// What becomes of one request.
 async fn answer(
     door: &Arc<Door>,
     request: Request<Incoming>,
-    from: &From,
+    mut from: From,
 ) -> Result<Response<AnyBody>, Problem> {
     let tenant = match &door.site.tenants {
         Some(tenants) => Some(tenants.who(request.headers()).map_err(Problem::Denied)?),
@@ -127,7 +158,14 @@ async fn answer(
         let host = request.uri().authority().map(http::uri::Authority::as_str);
         let named = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
         let entry = door.site.at(named.or(host).unwrap_or_default(), path).ok_or(Problem::NoRoute)?;
-        (Arc::clone(entry), request.map(|body| Sent::new(body).boxed_unsync()), Wanted::default())
+        let entry = Arc::clone(entry);
+        if request.body().is_end_stream() {
+            (entry, request.map(|_| empty()), Wanted::default())
+        } else {
+            let talk = Arc::<Talk>::default();
+            from.talk = Some(Arc::clone(&talk));
+            (entry, request.map(|body| Sent::new(body, talk).boxed_unsync()), Wanted::default())
+        }
     };
     if entry.is_closed(request.uri().path()) {
         return Err(Problem::Closed);
@@ -138,13 +176,13 @@ async fn answer(
     let refused = |refusal| Problem::Refused { service: entry.name.clone(), refusal };
     let is_page = entry.cold == ColdMode::Page && takes_page(&request);
     if entry.cold == ColdMode::Sse && wanted.stream == Some(true) && !is_ready(door, &entry) {
-        return Ok(cold::stream(Arc::clone(door), entry, request, from.clone(), place));
+        return Ok(cold::stream(Arc::clone(door), entry, request, from, place));
     }
     let wait = if entry.cold == ColdMode::Reject || is_page { Wait::ComeAgain } else { Wait::Held(None) };
     match door.activation.ask(entry.service, wait).await {
         Ok(mut admission) => {
             admission.serving.keep(place);
-            pass(&door.upstream, &entry, request, from, admission).await
+            pass(&door.upstream, &entry, request, &from, admission).await
         }
         Err(refusal @ Refusal::Loading { .. }) if is_page => Ok(cold::page(&entry.name, &refusal)),
         Err(refusal) => Err(refused(refusal)),
@@ -161,14 +199,8 @@ async fn by_model(
     request: Request<Incoming>,
 ) -> Result<(Arc<Entry>, Request<AnyBody>, Wanted), Problem> {
     let (mut head, body) = request.into_parts();
-    let body = Limited::new(Sent::new(body), limits::BODY_SIZE).collect().await.map_err(|error| {
-        if error.is::<http_body_util::LengthLimitError>() {
-            Problem::TooLong
-        } else {
-            Problem::Unreadable(error.to_string())
-        }
-    })?;
-    let mut body: Bytes = body.to_bytes();
+    let body = Limited::new(Sent::new(body, Arc::default()), limits::BODY_SIZE).collect().await;
+    let mut body: Bytes = body.map_err(|error| unread(&error))?.to_bytes();
     let wanted = Wanted::of(&body);
     let name = wanted.model.clone().unwrap_or_default();
     let (entry, known) = site.model(&name).ok_or_else(|| Problem::NoModel(name.clone()))?;
@@ -177,6 +209,17 @@ async fn by_model(
     }
     head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     Ok((Arc::clone(entry), Request::from_parts(head, whole(body)), wanted))
+}
+
+/// Why a body could not be read.
+fn unread(error: &Broken) -> Problem {
+    if error.is::<http_body_util::LengthLimitError>() {
+        Problem::TooLong
+    } else if error.is::<Silent>() {
+        Problem::Silent
+    } else {
+        Problem::Unreadable(error.to_string())
+    }
 }
 
 /// Every model of an address, as OpenAI's clients list them, with the state of its service.

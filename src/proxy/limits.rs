@@ -3,10 +3,15 @@
 use std::{
     io,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
 
+use futures::{FutureExt as _, future::BoxFuture};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -15,7 +20,7 @@ use tokio::{
 
 use super::body::Broken;
 
-/// How long the head of a request may take.
+/// How long the head of a request may take, and how long a connection may be without one.
 pub(super) const HEAD: Duration = Duration::from_secs(30);
 /// How long the head of a request may be, in bytes.
 pub(super) const HEAD_SIZE: usize = 64 << 10;
@@ -25,6 +30,13 @@ pub(super) const HEAD_LIST: u32 = 64 << 10;
 pub(super) const BODY_SIZE: usize = 16 << 20;
 /// How long a client may take none of what it is sent, or send nothing of what it has begun to.
 pub(super) const STALL: Duration = Duration::from_mins(1);
+/// How long both ends of a conversation may be silent, where each could speak. It is theirs to say when it is over; one that
+/// nobody remembers must not keep a service loaded.
+pub(super) const QUIET: Duration = Duration::from_mins(15);
+/// Between two looks at whether something has moved: how much longer than a limit it may take to be seen.
+const LOOK: Duration = Duration::from_secs(15);
+/// Streams of a connection of HTTP/2 at the same time: as many as RFC 9113 wants there to be at least, and some.
+pub(super) const STREAMS: u32 = 128;
 /// How long a connection to a service may take to come about.
 pub(super) const CONNECT: Duration = Duration::from_secs(10);
 /// How long a connection to a service is kept when nobody uses it: less than most servers keep theirs.
@@ -108,15 +120,79 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Moving<T> {
     }
 }
 
-/// A body that breaks when its client sends nothing more of it for [`STALL`].
+/// Something that moves, or does not.
+#[derive(Default)]
+pub(super) struct Motion(AtomicU64);
+
+impl Motion {
+    /// It has.
+    pub(super) fn moved(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Waits until it has not moved for as long as it may stand still: `None` as long as it likes.
+    pub(super) async fn stops(&self, limit: impl Fn() -> Option<Duration>) {
+        let (mut seen, mut still) = (self.0.load(Ordering::Relaxed), Duration::ZERO);
+        while limit().is_none_or(|limit| still < limit) {
+            sleep(LOOK).await;
+            let now = self.0.load(Ordering::Relaxed);
+            still = if now == seen { still + LOOK } else { Duration::ZERO };
+            seen = now;
+        }
+    }
+}
+
+/// A request and its answer, where each may go on while the other does.
+#[derive(Default)]
+pub(super) struct Talk {
+    motion: Motion,
+    /// The service has begun to answer, and has not ended.
+    answers: AtomicBool,
+    /// The client was waited for in vain.
+    is_silent: AtomicBool,
+}
+
+impl Talk {
+    /// The service begins or ends its answer.
+    pub(super) fn set_answers(&self, answers: bool) {
+        self.answers.store(answers, Ordering::Relaxed);
+        self.motion.moved();
+    }
+
+    /// Something has come, from either side.
+    pub(super) fn moved(&self) {
+        self.motion.moved();
+    }
+
+    /// Whether the client has been waited for in vain.
+    pub(super) fn is_silent(&self) -> bool {
+        self.is_silent.load(Ordering::Relaxed)
+    }
+
+    /// Waits until it is the client's turn, and it says nothing.
+    async fn stops(self: Arc<Self>) {
+        let limit = || Some(if self.answers.load(Ordering::Relaxed) { QUIET } else { STALL });
+        self.motion.stops(limit).await;
+    }
+}
+
+/// A client sends nothing of what it has begun to.
+#[derive(Debug, thiserror::Error)]
+#[error("the client sends nothing any more")]
+pub(super) struct Silent;
+
+/// A body that breaks when its client sends nothing more of it for [`STALL`]; while it is answered, when neither side
+/// says anything for [`QUIET`].
 pub(super) struct Sent<B> {
     body: B,
-    stalls: Option<Pin<Box<Sleep>>>,
+    talk: Arc<Talk>,
+    /// Only where it has to be waited for.
+    stops: Option<BoxFuture<'static, ()>>,
 }
 
 impl<B> Sent<B> {
-    pub(super) fn new(body: B) -> Self {
-        Self { body, stalls: None }
+    pub(super) fn new(body: B, talk: Arc<Talk>) -> Self {
+        Self { body, talk, stops: None }
     }
 }
 
@@ -130,12 +206,15 @@ impl<B: Body<Error: Into<Broken>> + Unpin> Body for Sent<B> {
     ) -> Poll<Option<Result<Frame<Self::Data>, Broken>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         if let Poll::Ready(frame) = polled {
-            self.stalls = None;
+            self.talk.moved();
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
-        let stalls = self.stalls.get_or_insert_with(|| Box::pin(sleep(STALL)));
-        ready!(stalls.as_mut().poll(context));
-        Poll::Ready(Some(Err("the client sends nothing any more".into())))
+        let this = &mut *self;
+        let stops = this.stops.get_or_insert_with(|| Arc::clone(&this.talk).stops().boxed());
+        ready!(stops.as_mut().poll(context));
+        this.stops = None;
+        this.talk.is_silent.store(true, Ordering::Relaxed);
+        Poll::Ready(Some(Err(Silent.into())))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -19,8 +19,10 @@ mod linger;
 mod model;
 mod pass;
 mod site;
+mod streams;
 mod tcp;
 mod tenant;
+mod tunnel;
 mod upstream;
 
 use std::{fmt, net::IpAddr, sync::Arc, time::Duration};

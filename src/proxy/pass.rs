@@ -1,6 +1,9 @@
 //! Passing a request on, and its answer back.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use futures::{FutureExt as _, future::BoxFuture};
 use http::{
@@ -21,7 +24,9 @@ use super::{
     Admission, Serving,
     answer::Problem,
     body::{Answering, AnyBody, empty},
+    limits::Talk,
     site::Entry,
+    tunnel::both_ways,
     upstream::Upstream,
 };
 
@@ -36,13 +41,15 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     UPGRADE,
 ];
 
-/// The connection that a request came over.
+/// Where a request came from.
 #[derive(Clone)]
 pub(super) struct From {
     /// The client's address.
     pub(super) client: IpAddr,
     /// Takes what goes on when the connection has become something else than HTTP.
     pub(super) tunnels: mpsc::UnboundedSender<BoxFuture<'static, ()>>,
+    /// The request is being sent, and may be for as long as it is answered.
+    pub(super) talk: Option<Arc<Talk>>,
 }
 
 /// Passes a request on to a service, and gives its answer, the body of which comes as it comes.
@@ -63,7 +70,10 @@ pub(super) async fn pass(
     } else {
         upstream.http1(service, outgoing(request, service, from, upgrade.as_ref())).await
     };
-    let (mut answer, busy) = answered.map_err(|error| failed(chain(error.as_ref())))?;
+    let (mut answer, busy) = answered.map_err(|error| {
+        let is_silent = from.talk.as_ref().is_some_and(|talk| talk.is_silent());
+        if is_silent { Problem::Silent } else { failed(chain(error.as_ref())) }
+    })?;
     if !waited.is_zero() {
         let headers = answer.headers_mut();
         headers.insert("x-orch-cold-start", HeaderValue::from_static("1"));
@@ -79,7 +89,7 @@ pub(super) async fn pass(
         return Ok(answer.map(|_| empty()));
     }
     strip(answer.headers_mut());
-    Ok(answer.map(|body| Answering::new(body, busy, serving).boxed_unsync()))
+    Ok(answer.map(|body| Answering::new(body, busy, from.talk.clone(), serving).boxed_unsync()))
 }
 
 /// What a request wants to change its connection to.
@@ -204,15 +214,14 @@ fn named_by_connection(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> 
     names.filter_map(|name| HeaderName::try_from(name.trim().to_ascii_lowercase()).ok())
 }
 
-/// Bytes in both directions, until both sides have ended.
+/// A connection that is something else than HTTP from now on.
 async fn tunnel(client: OnUpgrade, service: OnUpgrade, serving: Serving) {
     let (client, service) = match futures::future::try_join(client, service).await {
         Ok(both) => both,
         Err(error) => return tracing::debug!("a connection could not be changed: {error}"),
     };
-    let (mut client, mut service) = (TokioIo::new(client), TokioIo::new(service));
-    if let Err(error) = tokio::io::copy_bidirectional(&mut client, &mut service).await {
-        tracing::debug!("a changed connection broke: {error}");
+    if let Err(error) = both_ways(TokioIo::new(client), TokioIo::new(service)).await {
+        tracing::debug!("a changed connection ended: {error}");
     }
     drop(serving);
 }
@@ -241,7 +250,7 @@ mod tests {
     fn sent(build: impl FnOnce(http::request::Builder) -> http::request::Builder) -> Request<AnyBody> {
         let request = build(Request::builder().uri("/v1/x?y=1").header(HOST, "a.test:8080"));
         let request = request.body(empty()).unwrap();
-        let from = From { client: [10, 0, 0, 9].into(), tunnels: mpsc::unbounded_channel().0 };
+        let from = From { client: [10, 0, 0, 9].into(), tunnels: mpsc::unbounded_channel().0, talk: None };
         let upgrade = upgrade(request.headers());
         outgoing(request, ([172, 18, 0, 5], 80).into(), &from, upgrade.as_ref())
     }

@@ -13,6 +13,7 @@ use super::{
     answer::Problem,
     limits::{self, Moving},
     site::Entry,
+    tunnel::both_ways,
 };
 use crate::{accept::accept, ondemand::Wait, project::WakeOn};
 
@@ -80,11 +81,11 @@ pub(super) async fn pass(
     admission: Admission,
 ) -> io::Result<()> {
     let service = TcpStream::connect((admission.address, entry.port));
-    let mut service = timeout(limits::CONNECT, service).await??;
+    let service = timeout(limits::CONNECT, service).await??;
     limits::watch(&service);
-    tokio::io::copy_bidirectional(&mut Moving::new(client), &mut service).await?;
-    drop(admission);
-    Ok(())
+    let passed = both_ways(Moving::new(client), service).await;
+    drop(admission.serving);
+    passed
 }
 
 /// Waits until a client is gone. One that has only ended what it sends still waits for an answer, and cannot be told from

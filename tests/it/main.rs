@@ -32,6 +32,7 @@ mod probes;
 mod proxy;
 mod proxy_http1;
 mod proxy_http2;
+mod proxy_slow;
 mod proxy_streams;
 mod random;
 mod readiness;

@@ -59,6 +59,16 @@ impl Loader {
         this
     }
 
+    /// How many wait until the service is ready.
+    pub(crate) fn asking(&self) -> usize {
+        self.ready.receiver_count()
+    }
+
+    /// How many are served now.
+    pub(crate) fn served(&self) -> usize {
+        *self.serving.borrow()
+    }
+
     pub(crate) async fn serves(&self, number: usize) {
         let mut serving = self.serving.subscribe();
         timeout(PATIENCE, serving.wait_for(|now| *now == number)).await.expect("so many are served").unwrap();
@@ -254,4 +264,18 @@ pub(crate) async fn mirror(mut stream: TcpStream) {
     let text = format!("{head}\n--\n{body}");
     let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len());
     stream.write_all(answer.as_bytes()).await.unwrap();
+}
+
+/// Lets so many seconds pass, one by one, with all that happens meanwhile. Time goes on as always before and after.
+pub(crate) async fn pass(seconds: u64) {
+    // What has come over a connection is seen at the next turn, and has others send something in turn.
+    const TURNS: usize = 40;
+    tokio::time::pause();
+    for _ in 0..seconds {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        for _ in 0..TURNS {
+            tokio::task::yield_now().await;
+        }
+    }
+    tokio::time::resume();
 }
