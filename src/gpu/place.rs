@@ -16,19 +16,22 @@ pub enum Way {
     Cdi,
 }
 
+/// The driver that most files name, and its runtime.
+const NVIDIA: &str = "nvidia";
 /// The driver of requests for names of the Container Device Interface.
 const CDI: &str = "cdi";
 
 impl Way {
     /// The way that a service's file asks for, else the one that the engine has: NVIDIA's runtime keeps what the file
-    /// says of capabilities and options. An engine that names neither takes UUIDs, or says what it lacks.
+    /// says of capabilities and options. An engine that names neither takes UUIDs, or says what it lacks. Files that ask
+    /// for the driver `nvidia` want its GPUs, and get them by name where the engine has no such driver.
     pub fn of(service: &Service, facts: &EngineFacts) -> Self {
         let asked = requests(service).next().and_then(|request| request.driver.as_deref());
-        let has_runtime = facts.runtimes.iter().any(|name| name == "nvidia");
+        let has_runtime = facts.runtimes.iter().any(|name| name == NVIDIA);
         let has_names = facts.cdi_devices.iter().any(|id| id.contains("/gpu="));
         match asked {
             Some(CDI) => Self::Cdi,
-            Some(driver) if !driver.is_empty() => Self::Ids,
+            Some(driver) if !matches!(driver, "" | NVIDIA) => Self::Ids,
             _ if has_names && !has_runtime => Self::Cdi,
             _ => Self::Ids,
         }
@@ -230,7 +233,9 @@ mod tests {
         };
         let (runtime, names) = (with_runtime(), with_names(&["nvidia.com/gpu=0"]));
         assert_eq!(Way::of(&by("cdi"), &runtime), Way::Cdi);
-        assert_eq!(Way::of(&by("nvidia"), &names), Way::Ids);
+        assert_eq!(Way::of(&by("nvidia"), &runtime), Way::Ids);
+        assert_eq!(Way::of(&by("nvidia"), &names), Way::Cdi, "there is no such driver");
+        assert_eq!(Way::of(&by("amd"), &names), Way::Ids);
         assert_eq!(Way::of(&by(""), &names), Way::Cdi);
         assert_eq!(Way::of(&by(""), &with_names(&["vendor.com/net=0"])), Way::Ids);
         let both = EngineFacts { cdi_devices: names.cdi_devices, ..runtime };
