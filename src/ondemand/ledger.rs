@@ -17,6 +17,8 @@ pub(super) struct Device {
     pub(super) memory: Memory,
     /// In which turn that was.
     pub(super) turn: u64,
+    /// It told what is free of it, and was asked in vain since.
+    pub(super) is_silent: bool,
 }
 
 impl Machine {

@@ -88,7 +88,8 @@ impl Machine {
             return self.comes_back(service, loading.share, loading.before, Some(devices), words);
         }
         self.failed(service, failure.message);
-        self.comes_back(service, loading.share, loading.before, None, "its load failed".to_owned());
+        let words = if loading.again { "it was tried once more, and failed" } else { "its load failed" };
+        self.comes_back(service, loading.share, loading.before, None, words.to_owned());
     }
 
     /// Leaves a service alone for a while, and answers everybody who waits for it.
@@ -128,8 +129,9 @@ impl Machine {
     fn is_gone(&mut self, service: ServiceId, again: Option<BTreeSet<DeviceId>>, reason: &str) {
         let Some(run) = self.services.get(&service) else { return };
         if let Some(trouble) = run.left_alone(self.now) {
-            let message = trouble.message.clone();
-            return self.enter(service, Phase::Failed, Change::Failed, message);
+            let left = go_duration(in_millis(trouble.until.since(self.now)));
+            let words = format!("{}; it is left alone for {left}", trouble.message);
+            return self.enter(service, Phase::Failed, Change::Failed, words);
         }
         if run.is_wanted() {
             let again = again.map(|devices| super::service::Again { devices, cleared: false });
@@ -238,7 +240,7 @@ impl Machine {
                 // Nobody measures any more: what is reserved counts alone.
                 for device in share.keys() {
                     if let Some(device) = self.devices.get_mut(device) {
-                        device.memory.free = None;
+                        device.is_silent |= device.memory.free.take().is_some();
                     }
                 }
             }
@@ -258,13 +260,13 @@ impl Machine {
         }
     }
 
-    /// Whether the memory of what was stopped is back.
+    /// Whether the memory of what was stopped is back. What a device has never told need not be waited for.
     pub(super) fn settle(&mut self, service: ServiceId) -> bool {
         let Some(run) = self.services.get(&service) else { return false };
         let Phase::Settling(settling) = &run.phase else { return false };
         let is_back = |(id, held): (&DeviceId, &u64)| {
             let Some(device) = self.devices.get(id) else { return true };
-            let Some(free) = device.memory.free else { return settling.is_last };
+            let Some(free) = device.memory.free else { return settling.is_last || !device.is_silent };
             if device.turn <= settling.turn {
                 return false;
             }
@@ -279,6 +281,8 @@ impl Machine {
         let (again, took) = (settling.again.clone(), go_duration(in_millis(self.now.since(run.since))));
         let words = if settling.is_last && settling.share.keys().any(unseen) {
             format!("its memory had {took} to come back, which nobody can measure")
+        } else if settling.share.keys().all(unseen) {
+            "nobody can measure whether its memory is back".to_owned()
         } else if settling.is_last {
             format!("its memory did not all come back within {took}")
         } else {

@@ -108,7 +108,7 @@ impl Machine {
         let total = |known: Option<&Device>| known.map(|known| known.memory.total);
         let before = total(self.devices.get(device));
         if let Some(memory) = memory {
-            self.devices.insert(device.clone(), Device { memory, turn: self.turn });
+            self.devices.insert(device.clone(), Device { memory, turn: self.turn, is_silent: false });
         } else {
             self.devices.remove(device);
             for run in self.services.values_mut() {

@@ -8,6 +8,7 @@ use super::{
     machine::Machine,
     service::{Drain, Phase, Plan, Run, Share},
     victims::{Candidate, fewest},
+    why::answering,
 };
 use crate::{
     project::{Evict, Keep, byte_words, go_duration},
@@ -379,7 +380,7 @@ impl Machine {
                     format!("{name} was loaded only just now and stays for {}", go_duration(left))
                 }
                 Phase::Ready(_) if !other.in_flight.is_empty() => {
-                    format!("{name} is answering {} requests", other.in_flight.len())
+                    format!("{name} is {}", answering(other))
                 }
                 Phase::Ready(_) if other.spec.priority > seeker.run.spec.priority => {
                     format!("{name} has a higher priority")

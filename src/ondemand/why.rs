@@ -59,7 +59,7 @@ impl Machine {
                 let since = go_duration(self.now.since(run.since));
                 format!("it is being loaded since {since}{stage}")
             }
-            Phase::Ready(_) if !run.in_flight.is_empty() => requests(run.in_flight.len()),
+            Phase::Ready(_) if !run.in_flight.is_empty() => format!("it is {}", answering(run)),
             Phase::Ready(_) if Self::stays(run) => "it is idle, and stays".to_owned(),
             Phase::Ready(_) => match self.idle_left(run) {
                 Some(left) => format!("it is idle, and is stopped in {}", go_duration(left)),
@@ -73,7 +73,7 @@ impl Machine {
                 };
                 let mut holders = resident.share.keys().flat_map(|device| self.holders(device).take(1));
                 match holders.next() {
-                    _ if !run.in_flight.is_empty() => format!("{why}; {}", requests(run.in_flight.len())),
+                    _ if !run.in_flight.is_empty() => format!("{why}; it is {}", answering(run)),
                     Some((_, holder)) => {
                         format!("{why}; it waits while {} is {}", holder.spec.name, holder.state())
                     }
@@ -102,10 +102,10 @@ impl Machine {
     }
 }
 
-fn requests(count: usize) -> String {
-    if count == 1 {
-        "it is answering 1 request".to_owned()
-    } else {
-        format!("it is answering {count} requests")
+/// What a service in use is doing.
+pub(super) fn answering(run: &Run) -> String {
+    match run.in_flight.len() {
+        1 => "answering 1 request".to_owned(),
+        count => format!("answering {count} requests"),
     }
 }

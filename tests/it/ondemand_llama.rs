@@ -43,8 +43,6 @@ fn yaml(router: SocketAddr) -> String {
         "
 x-orch:
   on_demand: {{min_resident: 0s}}
-  # Nobody tells what is free: memory that comes back is not seen.
-  gpu: {{settle: {{timeout: 100ms}}}}
   routers: {{openai: {{listen: '{router}'}}}}
 services:{}{}
 ",

@@ -178,9 +178,7 @@ impl Promises {
                     }
                 } else {
                     self.measured.remove(device);
-                    if memory.is_none() {
-                        self.settling.remove(device);
-                    }
+                    self.settling.remove(device);
                 }
             }
             _ => {}
@@ -194,6 +192,10 @@ impl Promises {
                 self.expect(service, &device, held);
             }
             let wanted = self.expected.remove(&(service, device.clone()));
+            // What nobody can measure is not waited for.
+            if !self.measured.contains_key(&device) {
+                continue;
+            }
             self.settling.entry(device).or_default().push(Freed { since: now, wanted });
         }
     }
