@@ -5,10 +5,10 @@ use std::{io, net::IpAddr, path::PathBuf, sync::Arc};
 use futures::StreamExt as _;
 use tokio::sync::mpsc;
 
-use super::activator::without_names;
+use super::{activator::without_names, memory};
 use crate::{
     engine::{Engine, Scope},
-    event::{Event, EventKind, Sink, StageStatus, Verdict},
+    event::{Event, EventKind, Failure, Sink, StageStatus, Verdict},
     executor::{CancelRequest, Followed, Run},
     gpu::{Device, is_meant},
     machine::ThisMachine,
@@ -39,16 +39,6 @@ pub fn loadable(project: &Project, service: &str, activated: bool) -> Arc<Projec
     }
     Arc::new(project)
 }
-
-/// What a server says when a GPU, or the machine, has not enough memory: that of vLLM, SGLang, llama.cpp, PyTorch.
-const OUT_OF_MEMORY: [&str; 6] = [
-    "out of memory",
-    "no available memory for the cache blocks",
-    "less than desired gpu memory utilization",
-    "failed to allocate buffer",
-    "unable to allocate",
-    "not enough memory",
-];
 
 /// One load.
 pub(super) struct Load {
@@ -81,6 +71,7 @@ impl Load {
             run.set_followers(followers);
         }
         run.add_sink(Box::new(Stages { service: service.clone(), stages }));
+        let since = memory::ended(engine.as_ref(), &project.name, &service).await;
         let request = UpRequest {
             options,
             on_failure: OnFailure::Stop,
@@ -93,19 +84,8 @@ impl Load {
         let ended =
             up(&mut run, &request, &Nowhere, &Nobody).await.map_err(|error| failure(&refused(error)))?;
         if ended.finished.verdict != Verdict::Succeeded {
-            let failures = &ended.finished.failures;
-            let first = failures.first().map_or_else(
-                || "it was given up".to_owned(),
-                |failure| {
-                    let whose = if failure.service == service { "" } else { failure.service.as_str() };
-                    let colon = if whose.is_empty() { "" } else { ": " };
-                    let last = failure.log.last().map(|line| format!(": {line}")).unwrap_or_default();
-                    format!("{whose}{colon}{}{last}", failure.reason)
-                },
-            );
-            let said = failures.iter().flat_map(|failure| failure.log.iter().chain([&failure.reason]));
-            let out_of_memory = said.into_iter().any(|line| tells_of_memory(line));
-            return Err(LoadFailure { out_of_memory, message: first });
+            let told = memory::told(engine.as_ref(), (&project.name, &service), since).await;
+            return Err(why(&ended.finished.failures, &service, told.as_deref()));
         }
         let found = containers(engine.as_ref(), &project.name, &service).await;
         let running = found.into_iter().flatten().find(|c| c.state == ContainerState::Running);
@@ -116,6 +96,20 @@ impl Load {
         };
         Ok(address)
     }
+}
+
+/// What a load came to. `told`: the line in which the service itself told that memory ran out.
+fn why(failures: &[Failure], service: &str, told: Option<&str>) -> LoadFailure {
+    let Some(first) = failures.first() else { return failure("it was given up") };
+    let is_own = first.service == service;
+    let whose = if is_own { String::new() } else { format!("{}: ", first.service) };
+    let last = told.filter(|_| is_own).or_else(|| first.log.last().map(String::as_str));
+    let last = last.map(|line| format!(": {line}")).unwrap_or_default();
+    // What a service said itself is known line by line.
+    let of_others = failures.iter().filter(|failure| failure.service != service).flat_map(|f| &f.log);
+    let mut said = failures.iter().map(|failure| &failure.reason).chain(of_others);
+    let out_of_memory = told.is_some() || said.any(|line| memory::is_told(line));
+    LoadFailure { out_of_memory, message: format!("{whose}{}{last}", first.reason) }
 }
 
 fn failure(message: &str) -> LoadFailure {
@@ -131,11 +125,6 @@ pub(super) fn refused(error: RunError) -> String {
         RunError::Ended(_) => "it was given up".to_owned(),
         RunError::Busy { holder, .. } => format!("{holder} is changing the project"),
     }
-}
-
-fn tells_of_memory(line: &str) -> bool {
-    let line = line.to_lowercase();
-    OUT_OF_MEMORY.iter().any(|words| line.contains(words))
 }
 
 /// The GPUs that a container was given, of these: by what it was made with. All of them where that cannot be told.
@@ -218,23 +207,5 @@ impl Keep for Nowhere {
 
     fn keep_plan(&self, _: &Plan) -> io::Result<()> {
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_words_of_servers_without_memory_are_known() {
-        for line in [
-            "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB",
-            "ggml_backend_cuda_buffer_type_alloc_buffer: cudaMalloc failed: out of memory",
-            "ValueError: No available memory for the cache blocks.",
-            "exited with code 137: out of memory",
-        ] {
-            assert!(tells_of_memory(line), "{line}");
-        }
-        assert!(!tells_of_memory("loaded 12 GiB into memory"));
     }
 }

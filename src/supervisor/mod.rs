@@ -13,6 +13,7 @@ mod doors;
 mod gate;
 mod handle;
 mod load;
+mod memory;
 mod orders;
 mod standing;
 mod stay;

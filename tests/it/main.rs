@@ -23,6 +23,7 @@ mod lock;
 mod ondemand;
 mod ondemand_crowd;
 mod ondemand_llama;
+mod ondemand_memory;
 #[cfg(feature = "otel")]
 mod otel;
 mod plan;
