@@ -130,3 +130,96 @@ impl Supervisor {
         self.work.push(work.boxed_local());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::StreamExt as _;
+
+    use super::*;
+    use crate::{
+        engine::{
+            Engine,
+            sim::{Script, SimEngine, Verb},
+        },
+        ondemand::ServiceSpec,
+        plan::EngineFacts,
+        project::{Load as Loads, Network, Service},
+        run::RunLabel,
+        supervisor::{Devices, loadable},
+    };
+
+    const ONLY: ServiceId = ServiceId(0);
+
+    fn supervisor(sim: &SimEngine) -> Supervisor {
+        let mut service = Service { name: "chat".to_owned(), ..Service::default() };
+        service.image = Some("chat".to_owned());
+        service.scale = Some(0);
+        service.orch.load = Some(Loads::OnDemand);
+        service.networks.insert("default".to_owned(), None);
+        let mut project = Project { name: "p".to_owned(), ..Project::default() };
+        let network = Network { name: "p_default".to_owned(), ..Network::default() };
+        project.networks.insert("default".to_owned(), network);
+        let spec = ServiceSpec::of(&project, &service).unwrap();
+        project.services.insert("chat".to_owned(), service);
+        let chat = Supervised { name: "chat".to_owned(), spec, project: loadable(&project, "chat", false) };
+        let label = RunLabel { id: "1".to_owned(), time: String::new(), command: "load".to_owned() };
+        let devices = Devices { gpus: None, known: Vec::new(), facts: EngineFacts::default() };
+        let engine: Arc<dyn Engine> = Arc::new(sim.clone());
+        Supervisor::new(
+            engine,
+            &project,
+            vec![chat],
+            (UpOptions::default(), label),
+            devices,
+            Box::new(|_, _| ()),
+        )
+    }
+
+    /// Until nothing that was ordered goes on.
+    async fn done(supervisor: &mut Supervisor) {
+        let all = async { while supervisor.work.next().await.is_some() {} };
+        tokio::time::timeout(Duration::from_mins(10), all).await.expect("it ends");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unload_that_has_been_overtaken_stops_nothing() {
+        let sim = SimEngine::new(Script::new());
+        let mut supervisor = supervisor(&sim);
+        supervisor.load(ONLY, LoadId(1), &[], false);
+        done(&mut supervisor).await;
+        let gate = Arc::clone(supervisor.gate(ONLY).unwrap());
+        gate.set_address([127, 0, 0, 1].into());
+        gate.set_open(true);
+        let inside = gate.enter().unwrap();
+        // It waits for the one inside; then the container has ended by itself, and there is another load.
+        supervisor.unload(ONLY, false);
+        assert!(supervisor.work.next().now_or_never().is_none());
+        sim.crash("p-chat-1", 1);
+        supervisor.load(ONLY, LoadId(2), &[], false);
+        while !matches!(supervisor.work.next().await.expect("it is loaded"), Done::Loaded(..)) {}
+        drop(inside);
+        done(&mut supervisor).await;
+        assert!(sim.requests().iter().all(|request| request.verb != Verb::Stop), "{}", sim.record());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unload_waits_for_those_inside_unless_it_is_forced() {
+        let sim = SimEngine::new(Script::new());
+        let mut supervisor = supervisor(&sim);
+        supervisor.load(ONLY, LoadId(1), &[], false);
+        done(&mut supervisor).await;
+        let gate = Arc::clone(supervisor.gate(ONLY).unwrap());
+        gate.set_address([127, 0, 0, 1].into());
+        gate.set_open(true);
+        let inside = gate.enter().unwrap();
+        supervisor.unload(ONLY, false);
+        assert!(supervisor.work.next().now_or_never().is_none());
+        supervisor.unload(ONLY, true);
+        done(&mut supervisor).await;
+        let stops = sim.requests().into_iter().filter(|request| request.verb == Verb::Stop);
+        assert_eq!(stops.count(), 1, "the one that waited has been overtaken: {}", sim.record());
+        drop(inside);
+    }
+}

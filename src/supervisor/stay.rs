@@ -382,6 +382,7 @@ impl Supervisor {
     }
 
     fn take(&mut self, message: Message) {
+        self.notice();
         match message {
             // Whoever asked is told by what is dropped here.
             Message::Asked { .. } | Message::Wanted(Command::Load(..)) if self.leaves => {}
@@ -395,6 +396,19 @@ impl Supervisor {
             }
             Message::Passed(service) => self.passed(service),
             Message::Wanted(command) => self.want(command),
+        }
+    }
+
+    /// Tells the machine of everybody who has come in through a gate and of whom that was not told yet: before anything is
+    /// decided, so that nothing is stopped under them.
+    fn notice(&mut self) {
+        let unknown = |&service: &ServiceId| {
+            let is_occupied = |gate: &Arc<Gate>| gate.is_open() && gate.inside() > 0;
+            !self.inside.contains_key(&service) && self.gate(service).is_some_and(is_occupied)
+        };
+        let unknown: Vec<ServiceId> = (0..self.services.len()).map(id).filter(unknown).collect();
+        for service in unknown {
+            self.passed(service);
         }
     }
 
@@ -478,6 +492,10 @@ impl Supervisor {
     }
 
     fn step(&mut self, input: Input) {
+        // What is asked for was noted with its moment, before which nothing else may come.
+        if !matches!(input, Input::Asked { .. }) {
+            self.notice();
+        }
         self.turn_began = match &input {
             // It came as it was noted to wait.
             Input::Asked { request, .. } => match self.waiting.get(request) {
@@ -515,6 +533,8 @@ impl Supervisor {
             // The machine knows of nobody who asks what does not run.
             self.inside.remove(&service);
         }
+        // Whether somebody is inside changes without a word: gates let in whoever comes.
+        let state = state.map(|state| if state == State::Busy { State::Ready } else { state });
         if let Some(state) = state {
             self.states.send_if_modified(|known| known.insert(service, state) != Some(state));
         }

@@ -43,6 +43,7 @@ mod rollback;
 mod run_one_off;
 mod scenarios;
 mod serve;
+mod supervised;
 mod support;
 mod tenants;
 mod test_service;

@@ -10,6 +10,7 @@ use docker_orch::{
     project::{ColdMode, Protocol, WakeOn},
     proxy::{Entry, Site},
 };
+use http::Request;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -17,7 +18,7 @@ use tokio::{
 };
 
 use crate::support::door::{
-    Loader, PATIENCE, World, entry, exchange, get, mirror, post, read_all, read_until,
+    Loader, PATIENCE, World, entry, exchange, get, mirror, post, read_all, read_until, whole,
 };
 
 #[tokio::test]
@@ -163,9 +164,37 @@ async fn what_is_for_administrators_is_not_passed_on() {
     let (mut world, loader) = (World::new(), Loader::ready());
     let port = world.service(mirror).await;
     let proxy = world.proxy(entry(port), &loader).await;
-    let answer = exchange(proxy, &post("/sleep?level=2", "")).await;
-    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    let by_model = Site { entries: vec![Arc::new(entry(port))], by_model: true, ..Site::default() };
+    let by_model = world.site(by_model, &loader).await;
+    // However it is written: services decode what they are asked for.
+    for path in [
+        "/sleep?level=2",
+        "/sleep/",
+        "//sleep",
+        "/./sleep",
+        "/v1/../sleep",
+        "/%73leep",
+        "/%2Fsleep",
+        "/sl%65%65p/x",
+        "/v1/%2e%2E/sleep",
+        "/v1/..%2fsleep",
+        "/v1/..%5Csleep",
+        "http://llm.test/sleep",
+        "http://llm.test//%73leep",
+    ] {
+        for (proxy, body) in [(proxy, ""), (by_model, r#"{"model":"qwen"}"#)] {
+            let answer = exchange(proxy, &post(path, body)).await;
+            assert!(answer.starts_with("HTTP/1.1 403 "), "{path}: {answer}");
+        }
+        if path.starts_with('/') {
+            let request = Request::post(format!("http://llm.test{path}")).body(whole("")).unwrap();
+            let answer = world.http2(proxy).await.send_request(request).await.unwrap();
+            assert_eq!(answer.status(), 403, "{path}");
+        }
+    }
     assert_eq!(loader.asked.load(Ordering::Relaxed), 0);
+    let open = exchange(proxy, &post("/sleeping", "")).await;
+    assert!(open.starts_with("HTTP/1.1 200 "), "{open}");
 }
 
 #[tokio::test]
