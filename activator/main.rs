@@ -11,6 +11,10 @@ use std::{
     net::{IpAddr, Ipv6Addr, Shutdown, TcpListener, TcpStream},
     os::unix::net::UnixStream,
     process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -23,6 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long a client may send nothing.
 const SILENT: Duration = Duration::from_mins(5);
+/// How long one that has its whole answer may send nothing.
+const STALL: Duration = Duration::from_mins(1);
+/// Connections at the same time; more are closed at once.
+const CONNECTIONS: usize = 1000;
 /// Two threads carry a connection; each needs a buffer and little else.
 const STACK: usize = 128 << 10;
 /// Bytes that are passed on at once.
@@ -43,6 +51,10 @@ fn main() -> ExitCode {
             Ok(listener) => listeners.push((listener, port, waits)),
             Err(error) => return fails(&format!("port {port}: {error}")),
         }
+    }
+    // One that nobody could ever hear stands in the way.
+    if let Err(error) = reach() {
+        return fails(&format!("{SOCKET}: {error}"));
     }
     let threads: Vec<_> = listeners
         .into_iter()
@@ -66,12 +78,38 @@ fn accept(listener: &TcpListener, service: &str, port: u16, waits: bool) {
     loop {
         match listener.accept() {
             Ok((client, from)) => {
+                let Some(place) = Place::take() else { continue };
                 let head = format!("{service} {port} {}\n", plain(from.ip()));
                 // Where there is no thread left the connection is closed.
-                spawn(move || drop(carry(client, &head, waits)));
+                spawn(move || {
+                    carry(client, &head, waits).ok();
+                    drop(place);
+                });
             }
             Err(_) => thread::sleep(PAUSE),
         }
+    }
+}
+
+/// One of the connections.
+struct Place;
+
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+impl Place {
+    /// `None`: there are too many.
+    fn take() -> Option<Self> {
+        let place = (TAKEN.fetch_add(1, Ordering::Relaxed) < CONNECTIONS).then_some(Self);
+        if place.is_none() {
+            TAKEN.fetch_sub(1, Ordering::Relaxed);
+        }
+        place
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        TAKEN.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -92,22 +130,25 @@ fn carry(mut client: TcpStream, head: &str, waits: bool) -> io::Result<()> {
         let mut buffer = vec![0; BUFFER];
         client.set_read_timeout(Some(SILENT))?;
         let count = client.read(&mut buffer)?;
-        client.set_read_timeout(None)?;
         if count == 0 {
             return Ok(());
         }
         first.extend_from_slice(&buffer[..count]);
     }
+    client.set_read_timeout(Some(STALL))?;
     let mut loader = reach()?;
+    let answered = Arc::new(AtomicBool::new(false));
+    let is_answered = Arc::clone(&answered);
     loader.write_all(&first)?;
     let (client_reads, loader_writes) = (client.try_clone()?, loader.try_clone()?);
     let there = spawn(move || {
-        pass(client_reads, &loader_writes);
+        pass(client_reads, &loader_writes, &is_answered);
         // An error means that it is closed already.
         loader_writes.shutdown(Shutdown::Write).ok();
     });
-    pass(loader, &client);
+    pass(loader, &client, &AtomicBool::new(false));
     client.shutdown(Shutdown::Write).ok();
+    answered.store(true, Ordering::Relaxed);
     if let Some(there) = there {
         there.join().ok();
     }
@@ -125,14 +166,15 @@ fn reach() -> io::Result<UnixStream> {
     }
 }
 
-/// Passes everything on as it comes, until one side has ended.
-fn pass(mut from: impl Read, mut to: impl Write) {
+/// Passes everything on as it comes, until one side has ended; where the other way is `over`, until nothing comes.
+fn pass(mut from: impl Read, mut to: impl Write, over: &AtomicBool) {
     let mut buffer = vec![0; BUFFER];
     loop {
         match from.read(&mut buffer) {
             Ok(0) => return,
             Ok(count) if to.write_all(&buffer[..count]).is_ok() => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !over.load(Ordering::Relaxed) => {}
             _ => return,
         }
     }

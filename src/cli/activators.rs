@@ -1,7 +1,6 @@
-//! Activators while services are loaded on demand: the socket that they come to, when they are put up, and that they are
-//! taken down again.
+//! Activators while services are loaded on demand: the socket that they come to, and that they are taken down again.
 
-use std::{collections::BTreeMap, fs, os::unix::net::UnixListener, path::PathBuf, sync::Arc};
+use std::{cell::RefCell, collections::BTreeMap, fs, os::unix::net::UnixListener, rc::Rc, sync::Arc};
 
 use super::{CliError, Invocation, control, entry::note, random::random};
 use crate::{
@@ -11,7 +10,7 @@ use crate::{
     project::Project,
     proxy::Activated,
     run::RunLabel,
-    supervisor::{Activators, activators, has_activators},
+    supervisor::{Activators, Said, activators, has_activators},
 };
 
 /// The name of the socket, which activators know.
@@ -19,14 +18,14 @@ const SOCKET: &str = "activate.sock";
 
 /// Activators and the socket that they come to.
 pub(super) struct Standing {
-    activators: Activators,
-    folder: PathBuf,
+    activators: Rc<Activators>,
     listener: UnixListener,
     sites: Arc<Activated>,
 }
 
 impl Standing {
-    /// Begins to listen. `None`: no service needs one, or none can be had, and is said so.
+    /// Begins to listen. `None`: no service needs one, or none can be had, and is said so. `say`: shows what becomes of
+    /// them.
     ///
     /// # Errors
     ///
@@ -37,6 +36,7 @@ impl Standing {
         engine: &Arc<dyn Engine>,
         ids: &BTreeMap<String, ServiceId>,
         (options, label): (UpOptions, RunLabel),
+        say: &Rc<dyn Fn(&str)>,
     ) -> Result<Option<Self>, CliError> {
         let (all, sites) = activators(project, ids).map_err(CliError::usage)?;
         if all.is_empty() {
@@ -53,50 +53,42 @@ impl Standing {
         };
         match begun {
             Ok((folder, listener)) => {
-                let activators =
-                    Activators { engine: Arc::clone(engine), project: project.clone(), all, options, label };
-                Ok(Some(Self { activators, folder, listener, sites: Arc::new(sites) }))
+                let activators = Activators {
+                    engine: Arc::clone(engine),
+                    project: project.clone(),
+                    all,
+                    options,
+                    label,
+                    folder,
+                    slug: || random().unwrap_or_default(),
+                    say: Rc::clone(say),
+                    said: RefCell::new(Said::default()),
+                };
+                Ok(Some(Self { activators: Rc::new(activators), listener, sites: Arc::new(sites) }))
             }
             Err(why) => {
                 let names: Vec<&str> = all.iter().map(|activator| activator.service.as_str()).collect();
-                note(&format!(
-                    "warning: containers reach {} by name only while it runs: {why}",
-                    names.join(", ")
-                ));
+                let names = names.join(", ");
+                note(&format!("warning: containers reach {names} by name only while it runs: {why}"));
                 Ok(None)
             }
         }
     }
 
-    /// Whether a service has one.
-    pub(super) fn is_for(&self, service: &str) -> bool {
-        self.activators.all.iter().any(|activator| activator.service == service)
+    /// Those that stand.
+    pub(super) fn activators(&self) -> Rc<Activators> {
+        Rc::clone(&self.activators)
     }
 
     /// Where activators come, and what is behind their ports.
     pub(super) fn door(&self) -> (&UnixListener, &Arc<Activated>) {
         (&self.listener, &self.sites)
     }
+}
 
-    /// Puts them up; says which stand, and which cannot.
-    pub(super) async fn put_up(&self, say: impl Fn(&str)) {
-        let slug = || random().unwrap_or_default();
-        let failed = self.activators.put_up(&self.folder, slug).await;
-        for (service, why) in &failed {
-            say(&format!("warning: containers do not reach {service} by its name: {why}"));
-        }
-        let names = self.activators.all.iter().map(|activator| activator.service.as_str());
-        let stand: Vec<&str> =
-            names.filter(|name| !failed.iter().any(|(service, _)| service == name)).collect();
-        if !stand.is_empty() {
-            say(&format!("listens in the project's networks for {}", stand.join(", ")));
-        }
-    }
-
-    /// Takes them down.
-    pub(super) async fn take_down(&self) {
-        self.activators.take_down().await;
-        // What stays is in nobody's way.
-        fs::remove_dir_all(&self.folder).ok();
-    }
+/// Takes them down.
+pub(super) async fn take_down(activators: &Activators) {
+    activators.take_down().await;
+    // One that could not be taken down is replaced by the next `serve`; it needs the folder no more.
+    fs::remove_dir_all(&activators.folder).ok();
 }

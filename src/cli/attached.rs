@@ -11,7 +11,9 @@ use std::{
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    CliError, Invocation, control,
+    CliError, Invocation,
+    activators::take_down,
+    control,
     entry::note,
     ondemand::{self, OnDemand},
 };
@@ -81,28 +83,31 @@ impl Attached {
     ) -> impl Future<Output = ()> + use<> {
         // It is set once.
         self.reporter.set(reporter.clone()).ok();
-        let (phases, mut phase) = watch::channel(Phase::Starts);
+        let (phases, phase) = watch::channel(Phase::Starts);
         run.add_sink(Box::new(Phases(phases)));
         if let Some(followers) = followers {
             self.on_demand.set_followers(followers);
         }
+        let (begins, breaks) = (phase.clone(), phase.clone());
+        // It is never more than begun where the run ends before.
+        self.on_demand.hold(reached(begins, Phase::Stays));
         async move {
-            let standing = self.on_demand.standing();
-            let mut later = phase.clone();
-            // An error of each means that the run is gone.
-            if phase.wait_for(|phase| *phase > Phase::Starts).await.is_ok_and(|now| *now == Phase::Stays) {
-                let mut ending = later.clone();
-                let ends = async move { drop(ending.wait_for(|phase| *phase >= Phase::Ends).await) };
-                tokio::select! {
-                    () = self.on_demand.stay(ends) => {}
-                    Ok(_) = later.wait_for(|phase| *phase == Phase::Breaks) => {}
-                }
-                if let Some(standing) = standing {
-                    standing.take_down().await;
-                }
+            let activators = self.on_demand.activators();
+            tokio::select! {
+                () = self.on_demand.stay(reached(phase, Phase::Ends)) => {}
+                () = reached(breaks, Phase::Breaks) => {}
+            }
+            if let Some(activators) = activators {
+                take_down(&activators).await;
             }
         }
     }
+}
+
+/// Resolves once a run is this far; one that is gone is as far as it gets.
+async fn reached(mut phases: watch::Receiver<Phase>, wanted: Phase) {
+    // An error means that it is gone.
+    phases.wait_for(|phase| *phase >= wanted).await.ok();
 }
 
 /// Knows from a run's events how far it is.

@@ -32,7 +32,7 @@ use crate::{
     project::{Load, Project, Service},
     proxy::{self, Activated},
     run::RunLabel,
-    supervisor::{Devices, Door, Handle, Supervised, Supervisor, doors, loadable},
+    supervisor::{Activators, Devices, Door, Handle, Supervised, Supervisor, doors, loadable},
 };
 
 /// More threads than this gain nothing: the services behind them are the limit.
@@ -46,8 +46,7 @@ pub(super) struct OnDemand {
     /// Ends every connection when it is dropped.
     gateway: Gateway,
     control: Option<Control>,
-    standing: Option<Arc<Standing>>,
-    say: Rc<dyn Fn(&str)>,
+    activators: Option<Rc<Activators>>,
 }
 
 impl OnDemand {
@@ -57,18 +56,19 @@ impl OnDemand {
     }
 
     /// What stands in the place of services in networks, until it is taken down.
-    pub(super) fn standing(&self) -> Option<Arc<Standing>> {
-        self.standing.clone()
+    pub(super) fn activators(&self) -> Option<Rc<Activators>> {
+        self.activators.clone()
+    }
+
+    /// Nothing is loaded before `begins` resolves.
+    pub(super) fn hold(&mut self, begins: impl Future<Output = ()> + 'static) {
+        self.supervisor.hold(begins);
     }
 
     /// Loads and unloads until it is dropped: what is loaded stays. Once `ends` resolves every connection ends, what is
     /// loaded is unloaded, and that is waited for.
     pub(super) async fn stay(self, ends: impl Future<Output = ()>) {
-        let Self { supervisor, ids, gateway, control, standing, say } = self;
-        if let Some(standing) = &standing {
-            // Before anything is loaded: both make networks.
-            standing.put_up(say.as_ref()).await;
-        }
+        let Self { supervisor, ids, gateway, control, activators: _ } = self;
         let handle = supervisor.handle();
         let ends = async move {
             ends.await;
@@ -112,33 +112,31 @@ pub(super) async fn begin(
     let tenants = tenants::guard(invocation, project, &mut doors)?;
     let control = Control::open(invocation, &project.name, tenants)?;
     let made = (options.clone(), label.clone());
-    let standing = Standing::begin(invocation, project, engine, &ids, made)?.map(Arc::new);
+    let say: Rc<dyn Fn(&str)> = Rc::new(say);
+    let standing = Standing::begin(invocation, project, engine, &ids, made, &say)?;
     for (name, spec) in services(project) {
         // Alone, with what it depends on.
         let args = UpArgs { services: vec![name.to_owned()], ..UpArgs::default() };
         let alone = up::project(invocation, &args).await?;
-        let activated = standing.as_ref().is_some_and(|standing| standing.is_for(name));
-        supervised.push(Supervised {
-            name: name.to_owned(),
-            spec,
-            project: loadable(&alone, name, activated),
-        });
+        supervised.push(Supervised { name: name.to_owned(), spec, project: loadable(&alone, name) });
     }
     let devices = devices(invocation, project, engine).await?;
     for service in &mut supervised {
         gpu::name_by_uuid(&mut service.spec, &devices.known);
     }
-    let say: Rc<dyn Fn(&str)> = Rc::new(say);
-    let tells = Rc::clone(&say);
     let tell = Box::new(move |service: &str, told: &Told| {
         if let Some(line) = line(service, told) {
-            tells(&line);
+            say(&line);
         }
     });
-    let supervisor =
+    let mut supervisor =
         Supervisor::new(Arc::clone(engine), project, supervised, (options, label), devices, tell);
-    let gateway = Gateway::open(doors, standing.as_deref().map(Standing::door), &supervisor.handle())?;
-    Ok(Some(OnDemand { supervisor, ids, gateway, control, standing, say }))
+    let gateway = Gateway::open(doors, standing.as_ref().map(Standing::door), &supervisor.handle())?;
+    let activators = standing.map(|standing| standing.activators());
+    if let Some(activators) = &activators {
+        supervisor.set_activators(Rc::clone(activators));
+    }
+    Ok(Some(OnDemand { supervisor, ids, gateway, control, activators }))
 }
 
 /// Services of a project that something has to stay for: they are loaded on demand or by hand.

@@ -28,6 +28,7 @@ use tokio::{
 
 use super::{
     CliError, Exit, Invocation,
+    activators::take_down,
     args::{RestartArgs, ServeArgs, UpArgs},
     ending,
     entry::note,
@@ -89,10 +90,10 @@ pub(super) async fn run(invocation: &Invocation, args: &ServeArgs) -> Result<Exi
         None => stays.await,
         // Only the first of the two ever ends.
         Some(on_demand) => {
-            let standing = on_demand.standing();
+            let activators = on_demand.activators();
             futures::future::select(stays, pin!(on_demand.stay(std::future::pending()))).await;
-            if let Some(standing) = standing {
-                standing.take_down().await;
+            if let Some(activators) = activators {
+                take_down(&activators).await;
             }
         }
     }

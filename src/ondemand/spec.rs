@@ -162,7 +162,7 @@ impl ServiceSpec {
         let within = orch.start.timeout.or(stages).filter(|time| !time.is_zero());
         let grace = service.stop_grace_period.and_then(crate::project::SignedDuration::positive);
         Self {
-            name: format!("{}/{}", project.name, service.name),
+            name: service.name.clone(),
             project: project.name.clone(),
             rules: Rules {
                 max_loaded: rules.max_loaded,

@@ -9,16 +9,18 @@ use std::{
     sync::Arc,
 };
 
-use super::doors::entry;
+use super::{doors::entry, standing::hash};
 use crate::{
     ondemand::ServiceId,
     plan::{OneOff, OneOffChanges, OneOffTarget},
-    project::{Project, Service, ServiceMount, WakeOn},
+    project::{Project, Protocol, Service, ServiceMount, WakeOn},
     proxy::{Activated, Entry, Site},
 };
 
-/// Marks an activator; its value is the service's name.
+/// Marks an activator; its value is what it was made of, in short.
 pub(super) const LABEL: &str = "docker-orch.activator";
+/// Marks containers that do not take their service's names.
+const NAMELESS: &str = "docker-orch.nameless";
 /// Where it finds the socket's folder.
 const FOLDER: &str = "/run/docker-orch";
 /// Its only program.
@@ -60,6 +62,15 @@ pub fn activators(
                 sites.insert((name.clone(), entry.port), Arc::new(site));
             }
         }
+        // Whatever else it listens on was reached by its name, too.
+        for port in other_ports(service) {
+            if let btree_map::Entry::Vacant(free) = ports.entry(port) {
+                free.insert(WakeOn::Data);
+                let entry = plain(service, id, port);
+                let site = Site { entries: vec![Arc::new(entry)], ..Site::default() };
+                sites.insert((name.clone(), port), Arc::new(site));
+            }
+        }
         if !ports.is_empty() {
             all.push(Activator { service: name.clone(), ports });
         }
@@ -76,6 +87,7 @@ impl Activator {
         image: &str,
         folder: &Path,
         slug: String,
+        mark: String,
     ) -> (Project, OneOffTarget) {
         let container = OneOff { slug, auto_remove: false, use_aliases: true, interactive: false };
         let target = OneOffTarget { service: self.service.clone(), container, no_deps: true };
@@ -86,10 +98,17 @@ impl Activator {
             *service = self.definition(service, image, folder);
         }
         let name = format!("{}{1}{2}{1}activator", project.name, project.separator(), self.service);
-        let labels = [(LABEL.to_owned(), self.service.clone())].into_iter().collect();
+        let labels = [(LABEL.to_owned(), mark)].into_iter().collect();
         project
             .become_one_off(&target, &OneOffChanges { name: Some(name), labels, ..OneOffChanges::default() });
         (project, target)
+    }
+
+    /// What it is made of, in short: one that has another mark is replaced.
+    pub(super) fn mark(&self, project: &Project, image: &str, folder: &Path) -> String {
+        let service =
+            project.services.get(&self.service).map(|service| self.definition(service, image, folder));
+        format!("{:016x}", hash(format!("{service:?} {:?}", project.networks).as_bytes()))
     }
 
     fn definition(&self, service: &Service, image: &str, folder: &Path) -> Service {
@@ -108,6 +127,7 @@ impl Activator {
                 r#type: "bind".to_owned(),
                 source: Some(folder.display().to_string()),
                 target: Some(FOLDER.to_owned()),
+                read_only: true,
                 ..ServiceMount::default()
             }],
             // It listens on low ports, and opens a socket that only its user may.
@@ -115,6 +135,7 @@ impl Activator {
             cap_add: words(&["DAC_OVERRIDE", "NET_BIND_SERVICE"]),
             security_opt: words(&["no-new-privileges:true"]),
             read_only: true,
+            pids_limit: Some(2_100),
             // It has nothing to end, and as a container's first program it would not hear of it.
             stop_signal: Some("SIGKILL".to_owned()),
             ..Service::default()
@@ -122,9 +143,41 @@ impl Activator {
     }
 }
 
+/// The TCP ports that a file says a service listens on.
+fn other_ports(service: &Service) -> Vec<u16> {
+    let is_tcp = |protocol: Option<&str>| protocol.is_none_or(|protocol| protocol == "tcp");
+    let published = service.ports.iter().filter(|port| is_tcp(port.protocol.as_deref()));
+    let published = published.filter_map(|port| u16::try_from(port.target?).ok());
+    let exposed = service.expose.iter().filter_map(|port| {
+        let (number, protocol) = port.split_once('/').map_or((port.as_str(), None), |(n, p)| (n, Some(p)));
+        number.parse().ok().filter(|_| is_tcp(protocol))
+    });
+    published.chain(exposed).collect()
+}
+
+/// A way to a port that no route names: whatever is spoken there.
+fn plain(service: &Service, id: ServiceId, port: u16) -> Entry {
+    Entry {
+        service: id,
+        name: service.name.clone(),
+        port,
+        protocol: Protocol::Tcp,
+        host: None,
+        path: None,
+        models: Vec::new(),
+        cold: service.orch.cold.mode,
+        wake_on: WakeOn::Data,
+        closed: Vec::new(),
+        pass_key: false,
+    }
+}
+
 /// Takes the names and addresses of a service from its containers: its activator has them.
 pub(super) fn without_names(service: &mut Service) {
     service.orch.nameless = true;
+    // Part of what it is compared by: one that was made with its names is made anew.
+    service.labels.insert(NAMELESS.to_owned(), "true".to_owned());
+    service.labels.sort_unstable_keys();
     for network in service.networks.values_mut().flatten() {
         network.aliases.clear();
         network.ipv4_address = None;

@@ -5,7 +5,7 @@ use std::{io, net::IpAddr, path::PathBuf, sync::Arc};
 use futures::StreamExt as _;
 use tokio::sync::mpsc;
 
-use super::{activator::without_names, memory};
+use super::memory;
 use crate::{
     engine::{Engine, Scope},
     event::{Event, EventKind, Failure, Sink, StageStatus, Verdict},
@@ -20,8 +20,8 @@ use crate::{
 };
 
 /// The project in which a service is loaded: as the file says it, with one container, and without the ports that are
-/// listened on in its place; where it is `activated` without its names, too.
-pub fn loadable(project: &Project, service: &str, activated: bool) -> Arc<Project> {
+/// listened on in its place.
+pub fn loadable(project: &Project, service: &str) -> Arc<Project> {
     let mut project = project.clone();
     project.orch.waves.clear();
     if let Some(service) = project.services.get_mut(service) {
@@ -30,9 +30,6 @@ pub fn loadable(project: &Project, service: &str, activated: bool) -> Arc<Projec
         service.orch.vram = None;
         service.ports.clear();
         service.scale = Some(1);
-        if activated {
-            without_names(service);
-        }
         if let Some(deploy) = &mut service.deploy {
             deploy.replicas = None;
         }

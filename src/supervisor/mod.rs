@@ -22,5 +22,5 @@ pub use activator::{Activator, activators};
 pub use doors::{Door, doors};
 pub use handle::{Command, Handle};
 pub use load::loadable;
-pub use standing::{Activators, has_activators};
+pub use standing::{Activators, Said, has_activators};
 pub use stay::{Devices, Supervised, Supervisor};

@@ -6,6 +6,7 @@ use futures::FutureExt as _;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
+    activator::without_names,
     load::{self, Load},
     stay::{Done, Loading, Supervised, Supervisor},
 };
@@ -41,6 +42,8 @@ impl Supervisor {
             followers: self.followers.clone(),
         };
         let (told, turn) = (self.stages.0.clone(), Arc::clone(&self.turn));
+        // What is only taken over keeps the names that it has.
+        let activators = self.activators.clone().filter(|_| !adopt);
         let work = async move {
             let waits = async {
                 if let Some(before) = before {
@@ -60,6 +63,12 @@ impl Supervisor {
                 }
                 turn = waits => turn,
             };
+            if let Some(activators) = activators
+                && activators.stand().await.contains(&task.service)
+                && let Some(service) = Arc::make_mut(&mut task.project).services.get_mut(&task.service)
+            {
+                without_names(service);
+            }
             let tell = async {
                 while let Some(stage) = entered.recv().await {
                     // It runs: everything is made.
@@ -73,6 +82,32 @@ impl Supervisor {
                 Ok(address) => Done::Loaded(service, load, address),
                 Err(failure) => Done::Inputs(vec![Input::LoadFailed { service, load, failure }]),
             }
+        };
+        self.work.push(work.boxed_local());
+    }
+
+    /// Nothing is loaded before `begins` resolves: what is asked for until then waits, or is told to come again.
+    pub fn hold(&mut self, begins: impl Future<Output = ()> + 'static) {
+        // Nobody has it yet.
+        let turn = Arc::clone(&self.turn).try_acquire_owned().ok();
+        let work = async move {
+            begins.await;
+            drop(turn);
+            Done::Inputs(Vec::new())
+        };
+        self.work.push(work.boxed_local());
+    }
+
+    /// Has activators put up where they do not stand, beside all else.
+    pub(super) fn stand(&mut self) {
+        let Some(activators) = self.activators.clone() else { return };
+        self.fallen = false;
+        let turn = Arc::clone(&self.turn);
+        let work = async move {
+            // Both make networks.
+            let _turn = turn.acquire_owned().await;
+            activators.stand().await;
+            Done::Inputs(Vec::new())
         };
         self.work.push(work.boxed_local());
     }
@@ -163,7 +198,7 @@ mod tests {
         project.networks.insert("default".to_owned(), network);
         let spec = ServiceSpec::of(&project, &service).unwrap();
         project.services.insert("chat".to_owned(), service);
-        let chat = Supervised { name: "chat".to_owned(), spec, project: loadable(&project, "chat", false) };
+        let chat = Supervised { name: "chat".to_owned(), spec, project: loadable(&project, "chat") };
         let label = RunLabel { id: "1".to_owned(), time: String::new(), command: "load".to_owned() };
         let devices = Devices { gpus: None, known: Vec::new(), facts: EngineFacts::default() };
         let engine: Arc<dyn Engine> = Arc::new(sim.clone());

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     net::IpAddr,
     pin::pin,
+    rc::Rc,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
@@ -20,9 +21,11 @@ use tokio::{
 
 use super::{
     Handle,
+    activator::LABEL as ACTIVATOR,
     gate::Gate,
     handle::{Answer, Command, Message},
     load,
+    standing::Activators,
 };
 use crate::{
     engine::{Engine, EngineAction, EngineError, EngineEvent},
@@ -80,6 +83,9 @@ pub struct Supervisor {
     measuring: bool,
     /// Nothing is loaded any more.
     leaves: bool,
+    pub(super) activators: Option<Rc<Activators>>,
+    /// One of them stands no more.
+    pub(super) fallen: bool,
     pub(super) followers: Option<mpsc::UnboundedSender<Followed>>,
     /// Told everything that is decided.
     tell: Tell,
@@ -171,6 +177,8 @@ impl Supervisor {
             devices,
             measuring: false,
             leaves: false,
+            activators: None,
+            fallen: false,
             followers: None,
             tell,
             machine: Machine::new(),
@@ -200,6 +208,11 @@ impl Supervisor {
         self.followers = Some(followers);
     }
 
+    /// What stands in the place of services in networks.
+    pub fn set_activators(&mut self, activators: Rc<Activators>) {
+        self.activators = Some(activators);
+    }
+
     /// The way to it.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
@@ -210,6 +223,7 @@ impl Supervisor {
     pub async fn stay(mut self, ends: impl Future<Output = ()>) {
         self.measured(self.devices.known.clone());
         self.look(true);
+        self.stand();
         // What runs is known before anything is asked for.
         let mut events: Option<Events> = None;
         let mut measures = interval(MEASURE);
@@ -465,8 +479,16 @@ impl Supervisor {
 
     /// Containers that come up or end without the machine's doing.
     fn happened(&mut self, event: &EngineEvent) {
+        if event.attributes.contains_key(ACTIVATOR) {
+            self.fallen |= matches!(event.action, EngineAction::Died { .. });
+            return;
+        }
         if event.attributes.get("com.docker.compose.oneoff").is_some_and(|one_off| one_off == "True") {
             return;
+        }
+        // Not before something of the project is started again: it may just be taken down, with its networks.
+        if self.fallen && !self.leaves && matches!(event.action, EngineAction::Started) {
+            self.stand();
         }
         let name = event.attributes.get("com.docker.compose.service");
         let Some(index) = self.services.iter().position(|service| Some(&service.name) == name) else {

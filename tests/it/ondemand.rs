@@ -6,6 +6,7 @@ use std::{
     net::{Ipv4Addr, TcpListener, TcpStream},
     os::unix::fs::PermissionsExt as _,
     thread,
+    time::{Duration, Instant},
 };
 
 use docker_orch::{ondemand::ServiceId, supervisor::doors};
@@ -83,6 +84,16 @@ fn shows(stack: &Stack, command: &str, words: &[&str]) {
     let shown = stack.run(command).code(0).out;
     for word in words {
         assert!(shown.contains(word), "no `{word}` in:\n{shown}");
+    }
+}
+
+/// Waits until something holds.
+#[track_caller]
+fn until(holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "it does not come to hold");
+        thread::sleep(Duration::from_millis(50));
     }
 }
 
@@ -222,17 +233,31 @@ fn other_services_reach_one_by_its_name_while_nothing_of_it_runs() {
     asks("http://chat:80/health");
     shows(&stack, "why", &["chat      ready"]);
     assert_eq!(activators(), 3);
+    // Taken down and started again under it: they stand again, with the new network.
+    stack.run("down").code(0);
+    assert_eq!(stack.containers().len(), 0);
+    stack.run("up -d").code(0);
+    let db = stack.container("db").id;
+    let asks = |url: &str| stack.docker(&["exec", &db, "curl", "-fsS", url]);
+    until(|| activators() == 3);
+    asks("http://speech:80/health");
     // Nobody takes one for a container of the project that `up` keeps.
     stack.run("up -d").code(0);
     assert_eq!(activators(), 3);
 
     // Killed: the next one takes over what runs, and activators come to it.
-    let loaded = stack.container("chat").id;
+    let loaded = stack.container("speech").id;
     serve.kill();
+    let stood = stack.container_named("speech-activator").started;
     let mut serve = stack.spawn("serve --dashboard 0");
-    serve.until("chat is ready");
-    asks("http://chat:80/health");
-    assert_eq!((stack.container("chat").id, activators()), (loaded, 3));
+    serve.until("speech is ready");
+    asks("http://speech:80/health");
+    assert_eq!((stack.container("speech").id, activators()), (loaded, 3));
+    assert_eq!(
+        stack.container_named("speech-activator").started,
+        stood,
+        "what stands as it should is left alone"
+    );
 
     serve.signal("INT");
     serve.end().code(0);
@@ -240,7 +265,7 @@ fn other_services_reach_one_by_its_name_while_nothing_of_it_runs() {
 
     // One that was killed is in nobody's way.
     let mut serve = stack.spawn("serve --dashboard 0");
-    serve.until("chat is ready");
+    serve.until("listens in the project's networks");
     serve.kill();
     assert_eq!(activators(), 3);
     stack.run("down").code(0);

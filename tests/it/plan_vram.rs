@@ -149,6 +149,6 @@ fn up_says_what_it_does_not_look_for() {
         said.starts_with("a, c: the GPU memory that `vram` names is not looked for before the start"),
         "{said}"
     );
-    let loaded = loadable(&project, "b", false);
+    let loaded = loadable(&project, "b");
     assert!(warnings(&loaded).starts_with("a, c: "), "{}", warnings(&loaded));
 }

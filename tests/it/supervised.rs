@@ -87,7 +87,7 @@ async fn supervised(sim: SimEngine, test: impl AsyncFnOnce(&World)) {
     let services = ["chat", "speech"].map(|name| Supervised {
         name: name.to_owned(),
         spec: ServiceSpec::of(&project, &project.services[name]).unwrap(),
-        project: loadable(&project_with(&format!("name: p\n{YAML}"), &[name.to_owned()]), name, false),
+        project: loadable(&project_with(&format!("name: p\n{YAML}"), &[name.to_owned()]), name),
     });
     let told = Arc::<Mutex<Vec<String>>>::default();
     let notes = Arc::clone(&told);

@@ -171,6 +171,13 @@ impl Stack {
         of.remove(0)
     }
 
+    /// The container whose name ends so.
+    #[track_caller]
+    pub(crate) fn container_named(&self, end: &str) -> Seen {
+        let found = self.containers().into_iter().find(|c| c.name.ends_with(end));
+        found.unwrap_or_else(|| panic!("no container of the name …{end}"))
+    }
+
     /// ID, name and start of every running container: equal when nothing was touched.
     #[track_caller]
     pub(crate) fn running(&self) -> BTreeSet<(String, String, String)> {
