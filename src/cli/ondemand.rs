@@ -13,6 +13,7 @@ use std::{
 };
 
 use futures::future::{OptionFuture, join, join_all, select};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::{mpsc, watch};
 
 use super::{
@@ -220,6 +221,7 @@ impl Gateway {
             note(&format!("listens on {listen} for {}", names.join(", ")));
             bound.push((listener, Arc::new(site)));
         }
+        raise_file_limit();
         let stays = watch::Sender::new(());
         for number in 0..thread::available_parallelism().map_or(1, std::num::NonZero::get).min(MOST_THREADS) {
             let mut sites = Vec::new();
@@ -255,6 +257,14 @@ impl Gateway {
         }
         Ok(Self { _stays: stays })
     }
+}
+
+/// Lets this program open as many files as it may: a request that waits has two, and many may wait. The limit that a shell
+/// begins with is meant for programs that look at each of them.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // An error means that it stays as it was, and that who comes when it is reached waits.
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).ok();
 }
 
 fn bind(listen: SocketAddr) -> Result<TcpListener, CliError> {

@@ -32,7 +32,11 @@ pub(super) async fn run(
         return Err(CliError::usage("`plan --vram` is printed as a table or as JSON"));
     }
     let mut asking: Vec<Asking> = project.services.values().flat_map(|of| Asking::of(project, of)).collect();
-    asking.retain(|one| args.up.services.is_empty() || args.up.services.contains(&one.service));
+    // What is there in any case takes its memory, whoever is asked about.
+    asking.retain(|one| {
+        let is_meant = args.up.services.is_empty() || args.up.services.contains(&one.service);
+        is_meant || one.spec.load == Load::Preload
+    });
     if asking.is_empty() {
         note("no service is loaded on demand, or says what memory of GPUs it needs");
         return Ok(Exit::Fine);

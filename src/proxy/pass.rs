@@ -16,7 +16,7 @@ use http::{
     uri::{Authority, PathAndQuery, Scheme},
 };
 use http_body_util::BodyExt as _;
-use hyper::upgrade::OnUpgrade;
+use hyper::{body::Body as _, upgrade::OnUpgrade};
 use hyper_util::rt::TokioIo;
 use tokio::sync::mpsc;
 
@@ -130,6 +130,10 @@ fn outgoing(
         head.headers.insert(HOST, host);
     }
     forwarded(&mut head.headers, from, host.as_ref());
+    if !body.is_end_stream() && body.size_hint().exact().is_none() {
+        // Nobody takes a GET to have a body, unless it is said.
+        head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     head.version = Version::HTTP_11;
     head.uri = head.uri.path_and_query().cloned().map(Uri::from).unwrap_or_default();
     Request::from_parts(head, body)
@@ -185,8 +189,10 @@ fn join_cookies(headers: &mut HeaderMap) {
 /// Says whom the request came from; what the client said of that itself comes first.
 fn forwarded(headers: &mut HeaderMap, from: &From, host: Option<&HeaderValue>) {
     const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-    let before = headers.get(&FOR).and_then(|value| value.to_str().ok()).map(|value| format!("{value}, "));
-    if let Ok(value) = HeaderValue::from_str(&format!("{}{}", before.unwrap_or_default(), from.client)) {
+    // Each proxy may have added a line of its own.
+    let before = headers.get_all(&FOR).iter().filter_map(|value| value.to_str().ok());
+    let whole: Vec<String> = before.map(str::to_owned).chain([from.client.to_string()]).collect();
+    if let Ok(value) = HeaderValue::from_str(&whole.join(", ")) {
         headers.insert(FOR, value);
     }
     headers.entry("x-forwarded-proto").or_insert(HeaderValue::from_static("http"));
@@ -285,8 +291,12 @@ mod tests {
 
     #[test]
     fn whom_it_came_from_is_added_to_what_is_said_already() {
-        let request = sent(|b| b.header("x-forwarded-for", "1.2.3.4").header("x-forwarded-proto", "https"));
-        assert_eq!(request.headers()["x-forwarded-for"], "1.2.3.4, 10.0.0.9");
+        let request = sent(|b| {
+            b.header("x-forwarded-for", "6.6.6.6")
+                .header("x-forwarded-for", "1.2.3.4")
+                .header("x-forwarded-proto", "https")
+        });
+        assert_eq!(request.headers()["x-forwarded-for"], "6.6.6.6, 1.2.3.4, 10.0.0.9");
         assert_eq!(request.headers()["x-forwarded-proto"], "https");
     }
 }

@@ -79,9 +79,12 @@ fn who_runs_out_of_memory_is_tried_once_more_alone() {
     assert_eq!(starts(&stack), "2");
     assert!(!stack.container("small").running);
     let it_ran_out = "it ran out of memory, and is tried once more: exited with code 1: CUDA out of memory";
-    let room_was_made = format!("it ran out of memory: {}/small makes room", stack.name);
-    says(&stack, "large", &["large is ready", it_ran_out, &room_was_made, "it was loaded in"]);
-    says(&stack, "small", &["small is cold", &format!("it makes room for {}/large", stack.name)]);
+    says(
+        &stack,
+        "large",
+        &["large is ready", it_ran_out, "it ran out of memory: small makes room", "it was loaded in"],
+    );
+    says(&stack, "small", &["small is cold", "it makes room for large"]);
     serve.signal("INT");
     serve.end().code(0);
 }

@@ -137,6 +137,23 @@ async fn trailers_of_a_chunked_request_pass() {
 }
 
 #[tokio::test]
+async fn a_body_that_nobody_expects_passes_too() {
+    let (mut world, loader) = (World::new(), Loader::ready());
+    let port = world
+        .service(|mut stream| async move {
+            let seen = read_until(&mut stream, "\r\n0\r\n").await;
+            let passed = seen.contains("\r\n\r\n2\r\nhi\r\n");
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{passed:5}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        })
+        .await;
+    let proxy = world.proxy(entry(port), &loader).await;
+    let head = "GET /_search HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let answer = exchange(proxy, &format!("{head}2\r\nhi\r\n0\r\n\r\n")).await;
+    assert!(answer.ends_with("\r\n\r\ntrue "), "{answer}");
+}
+
+#[tokio::test]
 async fn a_client_of_http10_gets_what_it_can_read() {
     let (mut world, loader) = (World::new(), Loader::ready());
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n3\r\n you\r\n0\r\n\r\n";
