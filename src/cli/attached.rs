@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 use super::{
     CliError, Invocation,
     activators::take_down,
-    control,
+    control::Claim,
     entry::note,
     ondemand::{self, OnDemand},
 };
@@ -59,10 +59,13 @@ impl Attached {
         if ondemand::services(project).next().is_none() {
             return Ok(None);
         }
-        if control::is_taken(invocation, &project.name) {
-            note("services are loaded on demand by the `docker orch serve` that stays");
-            return Ok(None);
-        }
+        let claim = match Claim::take(invocation, &project.name, &engine.info().host, "up") {
+            Ok(claim) => claim,
+            Err(holder) => {
+                note(&format!("services are loaded on demand by {holder}"));
+                return Ok(None);
+            }
+        };
         let reporter = Arc::new(OnceLock::<Reporter>::new());
         let shown = Arc::clone(&reporter);
         let say = move |line: &str| match shown.get() {
@@ -70,7 +73,7 @@ impl Attached {
             Some(reporter) => drop(reporter.log(LogRecord::new(NAME, NAME, line))),
             None => note(line),
         };
-        let on_demand = Box::pin(ondemand::begin(invocation, project, engine, say)).await?;
+        let on_demand = Box::pin(ondemand::begin(invocation, project, engine, claim, say)).await?;
         Ok(on_demand.map(|on_demand| Self { on_demand, reporter }))
     }
 
@@ -92,7 +95,7 @@ impl Attached {
         // It is never more than begun where the run ends before.
         self.on_demand.hold(reached(begins, Phase::Stays));
         async move {
-            let activators = self.on_demand.activators();
+            let (activators, claim) = (self.on_demand.activators(), self.on_demand.claim());
             tokio::select! {
                 () = self.on_demand.stay(reached(phase, Phase::Ends)) => {}
                 () = reached(breaks, Phase::Breaks) => {}
@@ -100,6 +103,7 @@ impl Attached {
             if let Some(activators) = activators {
                 take_down(&activators).await;
             }
+            drop(claim);
         }
     }
 }

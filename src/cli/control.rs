@@ -9,6 +9,7 @@ use std::{
         net,
     },
     path::{Path, PathBuf},
+    rc::Rc,
     sync::Arc,
 };
 
@@ -28,7 +29,8 @@ use super::{
 };
 use crate::{
     accept::accept,
-    journal::state_dir,
+    event::Holder,
+    journal::{ProjectLock, state_dir},
     ondemand::{ServiceId, ServiceStatus, Why},
     proxy::Tenants,
     report::human_duration,
@@ -78,51 +80,89 @@ pub(super) fn activators_folder(invocation: &Invocation, project: &str) -> Optio
     Some(socket(invocation, project)?.with_extension("activators"))
 }
 
-/// A socket that is there while this is.
+/// That services of a project are loaded on demand here and by nobody else, until it is dropped.
+pub(super) struct Claim {
+    /// `None`: there is no place for one.
+    _lock: Option<ProjectLock>,
+}
+
+impl Claim {
+    /// Of a command, on a project of the engine at an address; or who has it.
+    pub(super) fn take(
+        invocation: &Invocation,
+        project: &str,
+        engine: &str,
+        command: &str,
+    ) -> Result<Self, Holder> {
+        let lock = match state_dir(|name| invocation.env(name)) {
+            None => None,
+            Some(state) => match ProjectLock::take_on_demand(&state, project, engine, command) {
+                Ok(taken) => Some(taken?),
+                Err(error) => {
+                    let below = state.display();
+                    tracing::warn!("nothing keeps others from loading services: no lock in {below}: {error}");
+                    None
+                }
+            },
+        };
+        // One whose records are elsewhere, or of another engine: there is one socket for both.
+        if is_taken(invocation, project) {
+            return Err(Holder::default());
+        }
+        Ok(Self { _lock: lock })
+    }
+}
+
+/// What becomes of wishes while services are loaded here.
 pub(super) struct Control {
+    /// `None`: it could not be had.
+    socket: Option<Socket>,
+    tenants: Option<Arc<Tenants>>,
+    /// Let go after the socket: whoever comes next has it where this one was.
+    claim: Rc<Claim>,
+}
+
+/// A socket that is there while this is.
+struct Socket {
     listener: UnixListener,
     path: PathBuf,
-    tenants: Option<Arc<Tenants>>,
 }
 
 impl Control {
-    /// Opens the project's socket. `None`: it cannot be had, and is said so.
-    ///
-    /// # Errors
-    ///
-    /// Another `serve` of the project has it.
+    /// Opens the project's socket. One that cannot be had is said so.
     pub(super) fn open(
         invocation: &Invocation,
         project: &str,
+        claim: Claim,
         tenants: Option<Arc<Tenants>>,
-    ) -> Result<Option<Self>, CliError> {
-        let Some(path) = socket(invocation, project) else { return Ok(None) };
-        if net::UnixStream::connect(&path).is_ok() {
-            return Err(CliError::failed(format!(
-                "another `docker orch serve`, or an attached `up`, stays with {project} already"
-            ))
-            .hint("end it first: two would load the same services"));
-        }
-        match bind(&path).and_then(UnixListener::from_std) {
-            Ok(listener) => Ok(Some(Self { listener, path, tenants })),
+    ) -> Self {
+        let open = |path: PathBuf| match bind(&path).and_then(UnixListener::from_std) {
+            Ok(listener) => Some(Socket { listener, path }),
             Err(error) => {
                 note(&format!(
                     "warning: {} cannot be listened on, so `docker orch load` and its like do not work: {error}",
                     path.display()
                 ));
-                Ok(None)
+                None
             }
-        }
+        };
+        Self { socket: socket(invocation, project).and_then(open), tenants, claim: Rc::new(claim) }
+    }
+
+    /// Nobody else loads services before everybody has dropped it.
+    pub(super) fn claim(&self) -> Rc<Claim> {
+        Rc::clone(&self.claim)
     }
 
     /// Answers until it is dropped.
     pub(super) async fn stay(&self, handle: Handle, ids: BTreeMap<String, ServiceId>) {
+        let Some(socket) = &self.socket else { return std::future::pending().await };
         let converse = |stream| converse(stream, handle.clone(), ids.clone(), self.tenants.clone());
-        accept(&self.listener, CONNECTIONS, converse).await;
+        accept(&socket.listener, CONNECTIONS, converse).await;
     }
 }
 
-impl Drop for Control {
+impl Drop for Socket {
     fn drop(&mut self) {
         // Whoever comes next removes it otherwise.
         fs::remove_file(&self.path).ok();

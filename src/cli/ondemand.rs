@@ -20,7 +20,7 @@ use super::{
     CliError, Invocation,
     activators::Standing,
     args::UpArgs,
-    control::{self, Control},
+    control::{self, Claim, Control},
     entry::note,
     gpu, tenants, up,
 };
@@ -46,7 +46,7 @@ pub(super) struct OnDemand {
     ids: BTreeMap<String, ServiceId>,
     /// Ends every connection when it is dropped.
     gateway: Gateway,
-    control: Option<Control>,
+    control: Control,
     activators: Option<Rc<Activators>>,
 }
 
@@ -59,6 +59,11 @@ impl OnDemand {
     /// What stands in the place of services in networks, until it is taken down.
     pub(super) fn activators(&self) -> Option<Rc<Activators>> {
         self.activators.clone()
+    }
+
+    /// That nobody else loads services: also while what stands in their place is taken down.
+    pub(super) fn claim(&self) -> Rc<Claim> {
+        self.control.claim()
     }
 
     /// Nothing is loaded before `begins` resolves.
@@ -75,17 +80,12 @@ impl OnDemand {
             ends.await;
             drop(gateway);
         };
-        let answers = async {
-            if let Some(control) = &control {
-                control.stay(handle, ids).await;
-            }
-            std::future::pending::<()>().await;
-        };
-        select(pin!(supervisor.stay(ends)), pin!(answers)).await;
+        select(pin!(supervisor.stay(ends)), pin!(control.stay(handle, ids))).await;
     }
 }
 
-/// Begins to listen. `None`: no service is loaded on demand or by hand. `say`: shows what becomes of them, a line at a time.
+/// Begins to listen. `None`: no service is loaded on demand or by hand. `claim`: that nobody else does. `say`: shows what
+/// becomes of them, a line at a time.
 ///
 /// # Errors
 ///
@@ -94,6 +94,7 @@ pub(super) async fn begin(
     invocation: &Invocation,
     project: &Project,
     engine: &Arc<dyn Engine>,
+    claim: Claim,
     say: impl Fn(&str) + 'static,
 ) -> Result<Option<OnDemand>, CliError> {
     let (mut supervised, mut ids) = (Vec::new(), BTreeMap::new());
@@ -111,7 +112,7 @@ pub(super) async fn begin(
         CliError::usage(why).hint("`x-orch: {routes: [{port: 8000}]}` says how a service is reached")
     })?;
     let tenants = tenants::guard(invocation, project, &mut doors)?;
-    let control = Control::open(invocation, &project.name, tenants)?;
+    let control = Control::open(invocation, &project.name, claim, tenants);
     let made = (options.clone(), label.clone());
     let say: Rc<dyn Fn(&str)> = Rc::new(say);
     let standing = Standing::begin(invocation, project, engine, &ids, made, &say)?;

@@ -30,6 +30,7 @@ use super::{
     CliError, Exit, Invocation,
     activators::take_down,
     args::{RestartArgs, ServeArgs, UpArgs},
+    control::Claim,
     ending,
     entry::note,
     mask::mask,
@@ -67,6 +68,9 @@ pub(super) async fn run(invocation: &Invocation, args: &ServeArgs) -> Result<Exi
     let subject = invocation.subject()?;
     let engine = invocation.connect().await?;
     let project = project(subject, engine.as_ref()).await?;
+    // Before anything is opened: two would load the same services.
+    let loads = ondemand::services(&project).next().is_some();
+    let claim = loads.then(|| claim(invocation, &project, engine.as_ref())).transpose()?;
     let mut signals = Signals::listen(&invocation.signal_sources())
         .map_err(|e| CliError::failed("failed to listen to signals").caused_by(&e))?;
     let (restarts, asked) = mpsc::channel(1);
@@ -84,20 +88,37 @@ pub(super) async fn run(invocation: &Invocation, args: &ServeArgs) -> Result<Exi
         restarting: None,
         said: None,
     };
-    let on_demand = ondemand::begin(invocation, &watchman.project, &watchman.engine, note).await?;
+    let on_demand = match claim {
+        Some(claim) => ondemand::begin(invocation, &watchman.project, &watchman.engine, claim, note).await?,
+        None => None,
+    };
     let stays = pin!(watchman.stay(&mut signals));
     match on_demand {
         None => stays.await,
         // Only the first of the two ever ends.
         Some(on_demand) => {
-            let activators = on_demand.activators();
+            let (activators, claim) = (on_demand.activators(), on_demand.claim());
             futures::future::select(stays, pin!(on_demand.stay(std::future::pending()))).await;
             if let Some(activators) = activators {
                 take_down(&activators).await;
             }
+            drop(claim);
         }
     }
     Ok(Exit::Fine)
+}
+
+/// That nobody else loads the project's services on demand.
+///
+/// # Errors
+///
+/// Somebody does.
+fn claim(invocation: &Invocation, project: &Project, engine: &dyn Engine) -> Result<Claim, CliError> {
+    let name = &project.name;
+    Claim::take(invocation, name, &engine.info().host, "serve").map_err(|holder| {
+        CliError::failed(format!("{holder} loads services of {name} on demand already"))
+            .hint("end it first: two would load the same services")
+    })
 }
 
 /// The project of the files with what the environment says on top, or as its containers tell it.

@@ -1,4 +1,5 @@
-//! The project lock: of the commands that change a project, one at a time.
+//! The project lock: of the commands that change a project, one at a time. Beside it another one: of those that load its
+//! services on demand, one at all.
 //!
 //! An operating system's lock on a file: it is gone with its process, however that ends, so none is ever stale. The
 //! file stays; it says who has the lock. It keeps apart what one user does on one machine, for each engine.
@@ -17,6 +18,10 @@ use super::{
     folder::{make_private_dir, open_private_file, project_dir},
 };
 use crate::event::Holder;
+
+/// How the name of a lock's file ends.
+const CHANGES: &str = ".lock";
+const ON_DEMAND: &str = ".on-demand.lock";
 
 /// A project's lock. Free again when this is dropped.
 #[derive(Debug)]
@@ -48,15 +53,32 @@ impl ProjectLock {
         engine: &str,
         command: &str,
     ) -> io::Result<Result<Self, Holder>> {
-        let path = path(state, project, engine)?;
-        make_private_dir(path.parent().unwrap_or(state))?;
-        let file = open_private_file(&path)?;
+        Self::take_file(&path(state, project, engine, CHANGES)?, command)
+    }
+
+    /// Takes the lock of whoever loads a project's services on demand, for as long as it stays; or says who has it.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Self::take`].
+    pub fn take_on_demand(
+        state: &Path,
+        project: &str,
+        engine: &str,
+        command: &str,
+    ) -> io::Result<Result<Self, Holder>> {
+        Self::take_file(&path(state, project, engine, ON_DEMAND)?, command)
+    }
+
+    fn take_file(path: &Path, command: &str) -> io::Result<Result<Self, Holder>> {
+        path.parent().map_or(Ok(()), make_private_dir)?;
+        let file = open_private_file(path)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(Err(holder(&path, SystemTime::now()))),
+            Err(TryLockError::WouldBlock) => return Ok(Err(holder(path, SystemTime::now()))),
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        let turn = entry(&path).map_or(1, |entry| entry.turn.wrapping_add(1));
+        let turn = entry(path).map_or(1, |entry| entry.turn.wrapping_add(1));
         let since = rfc3339(SystemTime::now());
         let entry = Entry { command: command.to_owned(), pid: std::process::id(), since, turn };
         let mut this = Self { file, turn };
@@ -69,7 +91,7 @@ impl ProjectLock {
 
     /// Who has the lock of a project; `None`: nobody, as far as can be seen.
     pub fn holder(state: &Path, project: &str, engine: &str) -> Option<Holder> {
-        let path = path(state, project, engine).ok()?;
+        let path = path(state, project, engine, CHANGES).ok()?;
         match File::open(&path).ok()?.try_lock_shared() {
             Err(TryLockError::WouldBlock) => Some(holder(&path, SystemTime::now())),
             Ok(()) | Err(TryLockError::Error(_)) => None,
@@ -98,14 +120,14 @@ impl Drop for ProjectLock {
 }
 
 /// Addresses differ in more than file names may; two that fall together only wait for each other.
-fn path(state: &Path, project: &str, engine: &str) -> io::Result<PathBuf> {
+fn path(state: &Path, project: &str, engine: &str, what: &str) -> io::Result<PathBuf> {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' };
     let mut name: String = engine.chars().map(plain).collect();
     while name.contains("--") {
         name = name.replace("--", "-");
     }
     name.truncate(100);
-    Ok(project_dir(state, project)?.join(format!("{name}.lock")))
+    Ok(project_dir(state, project)?.join(name + what))
 }
 
 fn entry(path: &Path) -> Option<Entry> {
@@ -153,11 +175,23 @@ mod tests {
     }
 
     #[test]
+    fn who_loads_services_on_demand_keeps_nobody_from_changing_the_project() {
+        let state = tempfile::tempdir().unwrap();
+        let take = |command| ProjectLock::take_on_demand(state.path(), "shop", ENGINE, command).unwrap();
+        let held = take("serve").unwrap();
+        assert_eq!(take("up").unwrap_err().command, "serve");
+        assert_eq!(ProjectLock::holder(state.path(), "shop", ENGINE), None);
+        drop(ProjectLock::take(state.path(), "shop", ENGINE, "up").unwrap().unwrap());
+        drop(held);
+        drop(take("up").unwrap());
+    }
+
+    #[test]
     fn a_holder_that_has_not_said_who_it_is_is_held_for_one() {
         let state = tempfile::tempdir().unwrap();
         let take = || ProjectLock::take(state.path(), "shop", ENGINE, "up").unwrap();
         let held = take().unwrap();
-        fs::write(path(state.path(), "shop", ENGINE).unwrap(), "{\"comm").unwrap();
+        fs::write(path(state.path(), "shop", ENGINE, CHANGES).unwrap(), "{\"comm").unwrap();
         assert_eq!(take().unwrap_err(), Holder::default());
         drop(held);
         drop(take().unwrap());
@@ -168,7 +202,7 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         fs::create_dir(state.path().join("shop")).unwrap();
         let left = "{\"command\":\"up\",\"pid\":1,\"since\":\"2026-11-22T01:50:00.123Z\",\"and\":\"more\"}";
-        fs::write(path(state.path(), "shop", ENGINE).unwrap(), left).unwrap();
+        fs::write(path(state.path(), "shop", ENGINE, CHANGES).unwrap(), left).unwrap();
         let held = ProjectLock::take(state.path(), "shop", ENGINE, "up").unwrap().unwrap();
         let holder = ProjectLock::take(state.path(), "shop", ENGINE, "up").unwrap().unwrap_err();
         assert_eq!(holder.pid, std::process::id());

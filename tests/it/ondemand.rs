@@ -158,7 +158,11 @@ fn what_runs_is_taken_over_and_what_is_wanted_by_hand_is_done() {
     serve.until("chat is ready");
     assert!(!ask(chat, "GET /health", "").contains("x-orch-cold-start"));
     assert_eq!(stack.container("chat").id, loaded.id, "it went on running");
-    stack.run("serve --dashboard 0").code(1).says(&["stays with", "already"]);
+    stack.run("serve --dashboard 0").code(1).says(&[
+        "`docker orch serve` (PID ",
+        "loads services of",
+        "on demand already",
+    ]);
 
     stack.run("pin chat").code(0);
     let refused = thread::spawn(move || ask(speech, "GET /health", ""));
@@ -270,6 +274,30 @@ fn other_services_reach_one_by_its_name_while_nothing_of_it_runs() {
     assert_eq!(activators(), 3);
     stack.run("down").code(0);
     assert_eq!(stack.containers().len(), 0);
+}
+
+#[test]
+fn of_many_that_begin_at_once_one_stays() {
+    // Nobody listens anywhere for it: only what they know of each other keeps them apart.
+    let stack = Stack::new(
+        "ondemand-once",
+        "services: {model: {image: docker-orch-example, scale: 0, x-orch: {load: manual}}}",
+    );
+    let mut all: Vec<_> = (0..16).map(|_| stack.spawn("serve --dashboard 0")).collect();
+    let stays: Vec<bool> = all.iter_mut().map(|one| one.let_run(1, Duration::from_millis(500))).collect();
+    assert_eq!(stays.iter().filter(|stays| **stays).count(), 1, "{stays:?}");
+    shows(&stack, "why", &["model     cold"]);
+    let (mut one, others): (Vec<_>, Vec<_>) = all.into_iter().zip(stays).partition(|(_, stays)| *stays);
+    for (other, _) in others {
+        other.end().code(1).says(&["`docker orch serve` (PID ", "loads services of", "on demand already"]);
+    }
+    // Who is killed is nobody's hindrance.
+    one.remove(0).0.kill();
+    let mut next = stack.spawn("serve --dashboard 0");
+    next.until("nothing runs");
+    shows(&stack, "why", &["model     cold"]);
+    next.signal("INT");
+    next.end().code(0);
 }
 
 #[test]
