@@ -8,6 +8,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use futures::FutureExt as _;
 use tokio::sync::{mpsc, watch};
 
 use super::{
@@ -23,6 +24,7 @@ use crate::{
     executor::{Followed, Run},
     project::Project,
     report::{LogRecord, Reporter},
+    supervisor::Ending,
 };
 
 /// Whose name stands before what is said of them.
@@ -97,7 +99,7 @@ impl Attached {
         async move {
             let (activators, claim) = (self.on_demand.activators(), self.on_demand.claim());
             tokio::select! {
-                () = self.on_demand.stay(reached(phase, Phase::Ends)) => {}
+                () = self.on_demand.stay(reached(phase, Phase::Ends).map(|()| Ending::Unload)) => {}
                 () = reached(breaks, Phase::Breaks) => {}
             }
             if let Some(activators) = activators {

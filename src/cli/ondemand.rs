@@ -33,7 +33,7 @@ use crate::{
     project::{Load, Project, Service},
     proxy::{self, Activated},
     run::RunLabel,
-    supervisor::{Activators, Devices, Door, Handle, Supervised, Supervisor, doors, loadable},
+    supervisor::{Activators, Devices, Door, Ending, Handle, Supervised, Supervisor, doors, loadable},
 };
 
 /// More threads than this gain nothing: the services behind them are the limit.
@@ -71,14 +71,14 @@ impl OnDemand {
         self.supervisor.hold(begins);
     }
 
-    /// Loads and unloads until it is dropped: what is loaded stays. Once `ends` resolves every connection ends, what is
-    /// loaded is unloaded, and that is waited for.
-    pub(super) async fn stay(self, ends: impl Future<Output = ()>) {
+    /// Loads and unloads until `ends` resolves, which says what becomes of what is loaded; every connection ends then.
+    pub(super) async fn stay(self, ends: impl Future<Output = Ending>) {
         let Self { supervisor, ids, gateway, control, activators: _ } = self;
         let handle = supervisor.handle();
         let ends = async move {
-            ends.await;
+            let ending = ends.await;
             drop(gateway);
+            ending
         };
         select(pin!(supervisor.stay(ends)), pin!(control.stay(handle, ids))).await;
     }

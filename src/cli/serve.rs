@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt as _, future::LocalBoxFuture, stream};
+use futures::{FutureExt as _, StreamExt as _, future::LocalBoxFuture, stream};
 use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval},
@@ -50,6 +50,7 @@ use crate::{
     report::ProgressMode,
     run::{AbortOn, RunError, UpRequest, watch},
     serve::{Feed, Mode, Restart},
+    supervisor::Ending,
 };
 
 /// Between two looks at what other commands record.
@@ -98,7 +99,7 @@ pub(super) async fn run(invocation: &Invocation, args: &ServeArgs) -> Result<Exi
         // Only the first of the two ever ends.
         Some(on_demand) => {
             let (activators, claim) = (on_demand.activators(), on_demand.claim());
-            futures::future::select(stays, pin!(on_demand.stay(std::future::pending()))).await;
+            on_demand.stay(stays.map(|()| Ending::Leave)).await;
             if let Some(activators) = activators {
                 take_down(&activators).await;
             }

@@ -23,4 +23,4 @@ pub use doors::{Door, doors};
 pub use handle::{Command, Handle};
 pub use load::loadable;
 pub use standing::{Activators, Said, has_activators};
-pub use stay::{Devices, Supervised, Supervisor};
+pub use stay::{Devices, Ending, Supervised, Supervisor};

@@ -102,12 +102,13 @@ impl Supervisor {
     pub(super) fn stand(&mut self) {
         let Some(activators) = self.activators.clone() else { return };
         self.fallen = false;
+        self.rising += 1;
         let turn = Arc::clone(&self.turn);
         let work = async move {
             // Both make networks.
             let _turn = turn.acquire_owned().await;
             activators.stand().await;
-            Done::Inputs(Vec::new())
+            Done::Stood
         };
         self.work.push(work.boxed_local());
     }

@@ -86,6 +86,8 @@ pub struct Supervisor {
     pub(super) activators: Option<Rc<Activators>>,
     /// One of them stands no more.
     pub(super) fallen: bool,
+    /// How often they are being put up.
+    pub(super) rising: usize,
     pub(super) followers: Option<mpsc::UnboundedSender<Followed>>,
     /// Told everything that is decided.
     tell: Tell,
@@ -119,6 +121,15 @@ enum Waiting {
     Hand(oneshot::Sender<Result<(), Refusal>>),
 }
 
+/// What becomes of what is loaded when a supervisor ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It goes on running: the next supervisor takes it over.
+    Leave,
+    /// It is unloaded, and that is waited for; nothing is loaded any more.
+    Unload,
+}
+
 /// What the engine tells of containers.
 pub(super) type Events = BoxStream<'static, Result<EngineEvent, EngineError>>;
 
@@ -138,6 +149,8 @@ pub(super) enum Done {
     Inputs(Vec<Input>),
     /// What the GPUs are now; `None`: they do not say.
     Measured(Option<Vec<Device>>),
+    /// Activators stand, as far as they can.
+    Stood,
     /// A service is ready, and this is where.
     Loaded(ServiceId, LoadId, IpAddr),
 }
@@ -179,6 +192,7 @@ impl Supervisor {
             leaves: false,
             activators: None,
             fallen: false,
+            rising: 0,
             followers: None,
             tell,
             machine: Machine::new(),
@@ -218,9 +232,9 @@ impl Supervisor {
         self.handle.clone()
     }
 
-    /// Stays until it is dropped: what is loaded goes on running then, and the next supervisor takes it over. Once `ends`
-    /// resolves nothing is loaded any more, what is loaded is unloaded, and that is waited for.
-    pub async fn stay(mut self, ends: impl Future<Output = ()>) {
+    /// Stays until `ends` resolves, which says what becomes of what is loaded. Activators that are being put up are waited
+    /// for, so that whoever takes them down finds them.
+    pub async fn stay(mut self, ends: impl Future<Output = Ending>) {
         self.measured(self.devices.known.clone());
         self.look(true);
         self.stand();
@@ -232,7 +246,10 @@ impl Supervisor {
             let deadline = self.machine.next_deadline().map(|at| self.began + at.since_start());
             tokio::select! {
                 biased;
-                () = &mut ends, if !self.leaves => self.leave(),
+                ending = &mut ends, if !self.leaves => match ending {
+                    Ending::Unload => self.leave(),
+                    Ending::Leave => break,
+                },
                 Some(message) = self.inbox.recv(), if events.is_some() => self.take(message),
                 Some(input) = self.stages.1.recv() => self.step(input),
                 Some(done) = self.work.next() => {
@@ -251,6 +268,11 @@ impl Supervisor {
                     self.step(Input::Tick);
                 }
             }
+        }
+        while self.rising > 0
+            && let Some(done) = self.work.next().await
+        {
+            self.done(done);
         }
     }
 
@@ -381,6 +403,7 @@ impl Supervisor {
                 self.adopt(seen);
                 return events;
             }
+            Done::Stood => self.rising -= 1,
             Done::Measured(devices) => {
                 self.measuring = false;
                 if let Some(devices) = devices {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod activators;
 mod bench;
 mod config_digests;
 mod connect_ways;
