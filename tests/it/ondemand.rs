@@ -206,7 +206,7 @@ fn an_attached_up_loads_on_demand_until_it_ends() {
     is_served(&first);
     assert!(first.contains("x-orch-cold-start: 1"), "{first}");
     shows(&stack, "why", &["chat      ready"]);
-    stack.run("serve --dashboard 0").code(1).says(&["or an attached `up`", "already"]);
+    stack.run("serve --dashboard 0").code(1).says(&["`docker orch up` (PID ", "on demand already"]);
     is_served(&ask(store, "GET /", ""));
     up.until("on demand  | store is ready");
     up.signal("INT");
